@@ -1,0 +1,13 @@
+// Original file: proto/podwire.proto
+
+import type { Long } from '@grpc/proto-loader';
+
+export interface Ack {
+  'revision'?: (number | string | Long);
+  'failures'?: (string)[];
+}
+
+export interface Ack__Output {
+  'revision': (number);
+  'failures': (string)[];
+}

@@ -1,0 +1,8 @@
+// Original file: proto/podwire.proto
+
+
+export interface ListNetworksRequest {
+}
+
+export interface ListNetworksRequest__Output {
+}

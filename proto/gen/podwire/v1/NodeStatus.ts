@@ -1,0 +1,14 @@
+// Original file: proto/podwire.proto
+
+import type { Pod as _podwire_v1_Pod, Pod__Output as _podwire_v1_Pod__Output } from '../../podwire/v1/Pod.ts';
+import type { Condition as _podwire_v1_Condition, Condition__Output as _podwire_v1_Condition__Output } from '../../podwire/v1/Condition.ts';
+
+export interface NodeStatus {
+  'pods'?: (_podwire_v1_Pod)[];
+  'conditions'?: (_podwire_v1_Condition)[];
+}
+
+export interface NodeStatus__Output {
+  'pods': (_podwire_v1_Pod__Output)[];
+  'conditions': (_podwire_v1_Condition__Output)[];
+}
