@@ -14,6 +14,7 @@ import {
 import { isGroupMac, localMacFromHash, macFromBytes, macToBytes, parseMac } from "./mac.ts";
 import {
   contains,
+  coveringPrefix,
   firstAddress,
   lastAddress,
   networkOf,
@@ -87,6 +88,12 @@ t.test("containment never crosses families", async (t) => {
   t.notOk(contains(parsePrefix("0.0.0.0/0"), parseAddress("::1")));
   t.ok(overlaps(cidr, parsePrefix("10.0.0.0/8")));
   t.notOk(overlaps(cidr, parsePrefix("10.245.0.0/16")));
+});
+
+t.test("the prefix that covers several", async (t) => {
+  t.equal(coveringPrefix(["10.1.0.0/24", "10.2.5.0/24"].map(parsePrefix)), "10.0.0.0/14");
+  t.equal(coveringPrefix(["fd00::1/128"].map(parsePrefix)), "fd00::1/128");
+  t.throws(() => coveringPrefix(["10.1.0.0/24", "fd00::/64"].map(parsePrefix)), /no prefix holds/);
 });
 
 t.test("subnets by index", async (t) => {

@@ -131,6 +131,21 @@ export function subnetIndex(network: Prefix, subnet: Prefix): bigint {
   return (addressToBigInt(firstAddress(subnet)) - addressToBigInt(firstAddress(network))) >> hostBits(subnet);
 }
 
+/**
+ * The longest prefix that holds all of the given ones, which are of one family.
+ * @throws RangeError when there is none, or they are of two families
+ */
+export function coveringPrefix(prefixes: readonly Prefix[]): Prefix {
+  const [first, ...others] = prefixes;
+  if (first === undefined) throw new RangeError("no prefix covers nothing");
+  let cover = networkOf(first);
+  for (const other of others) {
+    if (prefixFamily(other) !== prefixFamily(cover)) throw new RangeError(`no prefix holds ${cover} and ${other}`);
+    while (!contains(cover, other)) cover = networkOf(makePrefix(prefixAddress(cover), prefixLength(cover) - 1));
+  }
+  return cover;
+}
+
 /** Orders by address, then the wider prefix first; for `sort`. */
 export function comparePrefixes(a: Prefix, b: Prefix): number {
   return compareAddresses(prefixAddress(a), prefixAddress(b)) || prefixLength(a) - prefixLength(b);

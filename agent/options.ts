@@ -1,0 +1,27 @@
+/** How one agent runs; made by main.ts from flags and environment. */
+export interface AgentOptions {
+  /** host:port of each controller; none in standalone mode. */
+  readonly controllers: readonly string[];
+  readonly nodeName: string;
+  readonly nodeId: string;
+  readonly bootId: string;
+  readonly version: string;
+  /** Networks to join; none: all. */
+  readonly networks: readonly string[];
+  readonly underlayDevice: string | undefined;
+  /** Where the last state lies: `state.json`. */
+  readonly stateDir: string;
+  /** Of host-local. */
+  readonly ipamDataDir: string;
+  /** Path of the conflist to write, and the network that it is for; undefined: write none. */
+  readonly conflist: { readonly path: string; readonly network: string } | undefined;
+  /** Path of a subnet.env to write for that network, as flannel does. */
+  readonly subnetFile: string | undefined;
+  /** Subnets to claim at the first hello, from a flannel node's subnet.env. */
+  readonly claimed: readonly { readonly network: string; readonly subnet: string }[];
+  /** Milliseconds between two full passes when nothing happens. */
+  readonly resync: number;
+}
+
+/** Backends that this agent can program; told to the controller in hello. */
+export const BACKENDS = ["vxlan/flow", "vxlan/static", "host-gw"] as const;

@@ -1,0 +1,43 @@
+import type { Node } from "./node.ts";
+
+const SECTIONS: readonly (readonly string[])[] = [
+  ["ip", "-d", "link", "show"],
+  ["ip", "address", "show"],
+  ["ip", "-4", "route", "show", "table", "all"],
+  ["ip", "-6", "route", "show", "table", "all"],
+  ["ip", "neighbour", "show", "nud", "permanent"],
+  ["bridge", "fdb", "show"],
+  ["ip", "rule", "show"],
+  ["nft", "list", "ruleset"],
+  ["sh", "-c", "find /var/lib/cni /run/podwire /var/lib/podwire -type f 2>/dev/null | sort"],
+];
+
+/** What differs between two runs although nothing leaked: interface numbers, random addresses, timers, counters. */
+const RANDOM: readonly (readonly [pattern: RegExp, replacement: string])[] = [
+  [/^\d+: /gm, "N: "],
+  [/@if\d+/g, "@ifN"],
+  [/\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b/g, "MAC"],
+  [/\b[0-9a-f]{4}\.([0-9a-f]{2}:?){6}\b|\b(designated_root|bridge_id) \S+/g, "BRIDGE-ID"],
+  [/\bfe80::[0-9a-f:]+\b/g, "LINK-LOCAL"],
+  [/(valid_lft|preferred_lft|expires) \S+/g, "$1 T"],
+  [/\b(hello|tcn|topology_change|gc)_timer +[\d.]+/g, "$1_timer T"],
+  [/packets \d+ bytes \d+/g, "packets N bytes N"],
+  [/ (tentative|dadfailed)\b/g, ""],
+  [/ # handle \d+/g, ""],
+  [/ proto kernel_(lo|ll|ra)\b/g, ""],
+];
+
+/** The node's state as text that is equal when nothing is left behind; made with ip(8), bridge(8), nft(8) and find(1). */
+export async function snapshot(node: Node): Promise<string> {
+  const texts = await Promise.all(SECTIONS.map((argv) => node.run(argv)));
+  return SECTIONS.map((argv, i) => `# ${argv.join(" ")}\n${clean(texts[i]?.stdout ?? "")}`).join("\n");
+}
+
+function clean(text: string): string {
+  const replaced = RANDOM.reduce((so, [pattern, replacement]) => so.replace(pattern, replacement), text);
+  return replaced
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n")
+    .trim();
+}
