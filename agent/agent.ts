@@ -29,6 +29,11 @@ import type { SessionListener } from "./session.ts";
 import { readFileIfThere, updateFile, writeFileAtomic } from "./state-file.ts";
 import { formatSubnetEnv } from "./subnet-env.ts";
 
+/** Until a node that got no subnet asks again, when nothing told it of room before. */
+const RETRY_SECONDS = 30;
+/** setTimeout's, in milliseconds. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 /** What the agent asks of the world around it. */
 export interface AgentPorts {
   readonly rt: RouteSocket;
@@ -52,6 +57,8 @@ export class Agent implements SessionListener {
   #state: ClusterState;
   #connectedTo: string | undefined;
   #disconnected = "the controller has not been reached yet";
+  /** The controller was reached and said no. */
+  #refused = false;
   #announced: readonly Address[] = [];
   #report: PassReport | undefined;
   #ackedRevision = -1;
@@ -69,6 +76,7 @@ export class Agent implements SessionListener {
   /** Reasons why ADD would fail now; none: ready. */
   notReady(): readonly string[] {
     const { leases } = this.#report ?? { leases: [] };
+    if (this.#refused) return [this.#disconnected];
     if (this.#report === undefined)
       return [this.#connectedTo === undefined ? this.#disconnected : "the first pass has not ended yet"];
     if (leases.length === 0) return ["the cluster has no network, or this node joins none; see cnictl get networks"];
@@ -151,6 +159,7 @@ export class Agent implements SessionListener {
 
   onConnected(controller: string): void {
     this.#connectedTo = controller;
+    this.#refused = false;
     this.#ackedRevision = -1;
     this.#sentStatus = "";
     this.#ports.metrics.connected.set(1);
@@ -167,6 +176,7 @@ export class Agent implements SessionListener {
     if (said !== this.#disconnected)
       this.#ports.log[refused ? "error" : "warn"]({ controller, reason }, refused ? "refused" : "disconnected");
     this.#disconnected = said;
+    this.#refused = refused;
   }
 
   onLease(lease: Parameters<SessionListener["onLease"]>[0]): void {
@@ -177,7 +187,7 @@ export class Agent implements SessionListener {
     }
     this.#keep(applyLease(this.#state, lease));
     this.#ports.metrics.leaseExpiry.set({ network: lease.network }, lease.expiresAt / 1000);
-    this.#renewIn(lease.ttlSeconds);
+    this.#renewIn(lease.state === "LEASE_STATE_NONE" ? RETRY_SECONDS : lease.ttlSeconds / 3);
   }
 
   onSnapshot(snapshot: Parameters<SessionListener["onSnapshot"]>[0]): void {
@@ -186,6 +196,8 @@ export class Agent implements SessionListener {
 
   onDelta(delta: Parameters<SessionListener["onDelta"]>[0]): void {
     this.#keep(applyDelta(this.#state, delta));
+    const waiting = Object.values(this.#state.leases).some(({ state }) => state === "LEASE_STATE_NONE");
+    if (waiting && delta.deletedSubnets.length + delta.networks.length > 0) this.#renew(); // there may be room now
   }
 
   stop(): void {
@@ -268,17 +280,18 @@ export class Agent implements SessionListener {
       if (state !== "LEASE_STATE_FENCED" || inUse.has(network)) continue;
       this.#ports.log.info({ network }, "no pod uses the fenced subnet any more; asking for a new one");
       this.#keep(dropLease(this.#state, network));
-      this.#ports.send({ renew: { held: heldSubnets(this.#state) } });
+      this.#renew();
     }
   }
 
-  #renewIn(ttlSeconds: number): void {
-    if (ttlSeconds === 0) return;
+  #renew(): void {
+    this.#ports.send({ renew: { held: heldSubnets(this.#state) } });
+  }
+
+  #renewIn(seconds: number): void {
+    if (seconds === 0) return;
     clearTimeout(this.#renewal);
-    this.#renewal = setTimeout(
-      () => this.#ports.send({ renew: { held: heldSubnets(this.#state) } }),
-      Math.min((ttlSeconds * 1000) / 3, 2 ** 31 - 1),
-    );
+    this.#renewal = setTimeout(() => this.#renew(), Math.min(seconds * 1000, LONGEST_TIMER));
   }
 }
 

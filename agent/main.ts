@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { destination, pino } from "pino";
+import { destination, pino, stdTimeFunctions } from "pino";
 import { findUnderlay } from "../dataplane/underlay.ts";
+import { NFT_TABLE_PREFIX } from "../kernel/mark.ts";
 import { openNftMonitor } from "../kernel/nftables/monitor.ts";
 import { openMonitor, RtnlGroup } from "../kernel/rtnetlink/monitor.ts";
 import { openRoute } from "../kernel/rtnetlink/socket.ts";
@@ -76,7 +77,17 @@ const program = new Command("podwire-agent")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
 const flags = program.parse().opts();
-const log = pino({ level: flags.logLevel, base: { name: "podwire-agent" } }, destination({ dest: 1, sync: true }));
+const log = pino(
+  {
+    level: flags.logLevel,
+    base: { name: "podwire-agent" },
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (level) => ({ level }) },
+  },
+  destination({ dest: 1, sync: true }),
+);
+// grpc-js names a controller that is known by its address alone as the TLS server name, which Node warns of each time.
+process.noDeprecation = true;
 
 function fail(error: unknown, code: number): never {
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
@@ -110,6 +121,8 @@ function readOptions(): AgentOptions {
 }
 
 async function main(): Promise<void> {
+  process.env.UV_THREADPOOL_SIZE ??= "8"; // each monitor keeps one of its threads
+  process.umask(0o077); // what it writes is root's alone, unless a mode says otherwise
   const options = readOptions();
   const rt = openRoute();
   const metrics = createMetrics(VERSION);
@@ -169,7 +182,11 @@ async function main(): Promise<void> {
       },
       onOverrun: () => reconciler.trigger(),
     }),
-    openNftMonitor({ onChange: () => reconciler.trigger() }),
+    openNftMonitor({
+      onChange: (tables) => {
+        if (tables.size === 0 || tables.has(NFT_TABLE_PREFIX)) reconciler.trigger();
+      },
+    }),
   ];
   const health =
     flags.healthListen === ""

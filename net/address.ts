@@ -1,5 +1,4 @@
 import { isIP } from "node:net";
-import { collapseIPv6Number, IPv4, IPv6 } from "ip-num";
 
 declare const addressBrand: unique symbol;
 
@@ -16,8 +15,6 @@ export type Family = 4 | 6;
 /** Bits in an address of the family: 32 or 128. */
 export const ADDRESS_BITS = { 4: 32, 6: 128 } as const;
 
-const MAPPED_HIGH_BITS = 0xffffn << 32n;
-
 /**
  * Reads an address in text form.
  * @throws RangeError naming the text when it is not an address (zones and leading zeros are refused).
@@ -25,7 +22,7 @@ const MAPPED_HIGH_BITS = 0xffffn << 32n;
 export function parseAddress(text: string): Address {
   const family = isIP(text);
   if (family === 4) return text as Address;
-  if (family === 6 && !text.includes("%")) return addressFromBigInt(6, ipv6Value(text));
+  if (family === 6 && !text.includes("%")) return addressFromGroups(groupsOf(withoutDottedTail(text)));
   throw new RangeError(`"${text}" is not an IP address`);
 }
 
@@ -41,7 +38,8 @@ export function familyOf(address: Address): Family {
 
 /** The address as an unsigned number of 32 or 128 bits. */
 export function addressToBigInt(address: Address): bigint {
-  return familyOf(address) === 4 ? IPv4.fromString(address).getValue() : ipv6Value(address);
+  if (familyOf(address) === 4) return BigInt(ipv4Value(address));
+  return groupsOf(address).reduce((value, group) => (value << 16n) | BigInt(group), 0n);
 }
 
 /**
@@ -52,21 +50,14 @@ export function addressFromBigInt(family: Family, value: bigint): Address {
   if (value < 0n || value >> BigInt(ADDRESS_BITS[family]) !== 0n) {
     throw new RangeError(`${value} is not the number of an IPv${family} address`);
   }
-  if (family === 4) return new IPv4(value).toString() as Address;
-  if (value >> 32n === MAPPED_HIGH_BITS >> 32n) return addressFromBigInt(4, value & 0xffffffffn);
-  return collapseIPv6Number(new IPv6(value).toString()) as Address;
+  if (family === 4) return dottedQuad(Number(value));
+  return addressFromGroups(Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(112 - 16 * i)) & 0xffffn)));
 }
 
 /** The address in network byte order: 4 or 16 bytes. */
 export function addressToBytes(address: Address): Uint8Array {
   if (familyOf(address) === 4) return Uint8Array.from(address.split("."), Number);
-  let value = ipv6Value(address);
-  const bytes = new Uint8Array(16);
-  for (let i = 15; i >= 0; i--) {
-    bytes[i] = Number(value & 0xffn);
-    value >>= 8n;
-  }
-  return bytes;
+  return Uint8Array.from(groupsOf(address).flatMap((group) => [group >> 8, group & 0xff]));
 }
 
 /**
@@ -76,9 +67,7 @@ export function addressToBytes(address: Address): Uint8Array {
 export function addressFromBytes(bytes: Uint8Array): Address {
   if (bytes.length === 4) return bytes.join(".") as Address;
   if (bytes.length !== 16) throw new RangeError(`an IP address has 4 or 16 bytes, not ${bytes.length}`);
-  let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-  return addressFromBigInt(6, value);
+  return addressFromGroups(Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)));
 }
 
 /**
@@ -119,9 +108,48 @@ export function isLinkLocal(address: Address): boolean {
   return familyOf(address) === 4 ? first === 169 && second === 254 : first === 0xfe && second >> 6 === 0b10;
 }
 
-function ipv6Value(text: string): bigint {
-  const dottedTail = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text);
-  if (dottedTail === null) return IPv6.fromString(text).getValue();
-  const [, head = "", tail = ""] = dottedTail;
-  return IPv6.fromString(`${head}0:0`).getValue() + IPv4.fromString(tail).getValue();
+/** A canonical dotted quad as a number. */
+function ipv4Value(address: string): number {
+  return address.split(".").reduce((value, octet) => value * 256 + Number(octet), 0);
+}
+
+function dottedQuad(value: number): Address {
+  return [value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff].join(".") as Address;
+}
+
+/** The eight groups of an IPv6 address without a dotted tail. */
+function groupsOf(text: string): number[] {
+  const [head = "", tail] = text.split("::");
+  const before = head === "" ? [] : head.split(":");
+  const after = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros = new Array<string>(8 - before.length - after.length).fill("0");
+  return [...before, ...zeros, ...after].map((group) => Number.parseInt(group, 16));
+}
+
+function addressFromGroups(groups: readonly number[]): Address {
+  const [high = 0, low = 0] = groups.slice(6);
+  const mapped = groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0);
+  return mapped ? dottedQuad(high * 2 ** 16 + low) : formatGroups(groups);
+}
+
+/** RFC 5952: lower case, no leading zeros, the first longest run of two or more zero groups as "::". */
+function formatGroups(groups: readonly number[]): Address {
+  let run = { at: 0, length: 1 };
+  for (let at = 0; at < groups.length; at++) {
+    let length = 0;
+    while (groups[at + length] === 0) length++;
+    if (length > run.length) run = { at, length };
+    at += length;
+  }
+  const hex = (part: readonly number[]) => part.map((group) => group.toString(16)).join(":");
+  if (run.length < 2) return hex(groups) as Address;
+  return `${hex(groups.slice(0, run.at))}::${hex(groups.slice(run.at + run.length))}` as Address;
+}
+
+/** The dotted tail of RFC 4291 2.2 as two groups: `::ffff:192.0.2.1` as `::ffff:c000:201`. */
+function withoutDottedTail(text: string): string {
+  const [, head, tail] = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text) ?? [];
+  if (head === undefined || tail === undefined) return text;
+  const value = ipv4Value(tail);
+  return `${head}${(value >>> 16).toString(16)}:${(value & 0xffff).toString(16)}`;
 }

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { collapseIPv6Number, IPv6 } from "ip-num";
 import t from "tap";
 import {
   addressFromBigInt,
@@ -42,6 +44,19 @@ t.test("an address has one canonical text", async (t) => {
     t.equal(addressFromBytes(addressToBytes(address)), canonical, "bytes round trip");
     const family = canonical.includes(":") ? 6 : 4;
     t.equal(addressFromBigInt(family, addressToBigInt(address)), canonical, "number round trip");
+  }
+});
+
+t.test("RFC 5952: the canonical text of random addresses is what ip-num makes of them", async (t) => {
+  const bytes = (i: number) => createHash("sha256").update(String(i)).digest().subarray(0, 16);
+  for (let i = 0; i < 500; i++) {
+    const sparse = bytes(i).map((byte, at) => (((bytes(-1 - i)[at >> 1] ?? 0) & 3) === 0 ? byte : 0));
+    const address = addressFromBytes(sparse);
+    if (!address.includes(":")) continue; // an IPv4-mapped one
+    const number = BigInt(`0x${Buffer.from(sparse).toString("hex")}`);
+    t.equal(addressToBigInt(address), number);
+    t.equal(addressFromBigInt(6, number), address);
+    t.equal(address, collapseIPv6Number(new IPv6(number).toString()), address);
   }
 });
 

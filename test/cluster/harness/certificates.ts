@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,7 +55,8 @@ export async function createAuthority(owner: Owner): Promise<Authority> {
         ca,
         "-CAkey",
         caKey,
-        "-CAcreateserial",
+        "-set_serial",
+        `0x${randomBytes(8).toString("hex")}`,
         "-days",
         "2",
         "-extfile",

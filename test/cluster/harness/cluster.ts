@@ -8,6 +8,8 @@ import { type Authority, createAuthority } from "./certificates.ts";
 
 export interface ClusterOptions {
   readonly nodes: number;
+  /** How many of them get an agent at the start; all when absent. */
+  readonly agents?: number;
   /** "embedded" when absent; "etcd" starts a real one. */
   readonly store?: "embedded" | "etcd";
   /** Flags for the controller, such as --network-cidr. */
@@ -120,6 +122,7 @@ export class Cluster {
   async addPod(index: number, name: string, options: CallOptions = {}): Promise<WiredPod> {
     const node = this.node(index);
     const pod = await node.pod(name);
+    await node.runtime.loopback(pod);
     const added = await node.runtime.add(this.conflist(index), pod, {
       args: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${name}`,
       ...options,
@@ -158,7 +161,9 @@ export async function startCluster(owner: Owner, options: ClusterOptions): Promi
   if (store === "etcd") await cluster.startEtcd();
   await cluster.startController();
   progress(`controller on ${cluster.endpoint} over TLS, store: ${store}`);
-  const agents = await Promise.all(underlay.nodes.map((_, index) => cluster.startAgent(index)));
+  const agents = await Promise.all(
+    underlay.nodes.slice(0, options.agents).map((_, index) => cluster.startAgent(index)),
+  );
   await Promise.all(agents.map((agent) => agent.prints(/"msg":"conflist written"/)));
   progress(`${nodes} agents have a subnet each, tunnels to the others, and a conflist`);
   return cluster;

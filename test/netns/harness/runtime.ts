@@ -44,6 +44,13 @@ export class Runtime {
     return { ...finished, json: text === "" ? undefined : JSON.parse(text) };
   }
 
+  /** Brings `lo` of the pod up, which containerd does as a network of its own before any other. */
+  async loopback(pod: Pod): Promise<void> {
+    const conf = { cniVersion: "1.0.0", name: "cni-loopback", type: "loopback" };
+    const { code, stdout } = await this.call("ADD", pod, conf, { CNI_IFNAME: "lo" });
+    if (code !== 0) throw new Error(`loopback: ${stdout}`);
+  }
+
   /** Runs the chain and caches the last result. Like libcni, it leaves cleaning up after a failure to DEL. */
   async add(list: ConfList, pod: Pod, options: CallOptions = {}): Promise<Called> {
     let last: Called | undefined;

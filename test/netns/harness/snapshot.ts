@@ -20,7 +20,7 @@ const RANDOM: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/\b[0-9a-f]{4}\.([0-9a-f]{2}:?){6}\b|\b(designated_root|bridge_id) \S+/g, "BRIDGE-ID"],
   [/\bfe80::[0-9a-f:]+\b/g, "LINK-LOCAL"],
   [/(valid_lft|preferred_lft|expires) \S+/g, "$1 T"],
-  [/\b(hello|tcn|topology_change|gc)_timer +[\d.]+/g, "$1_timer T"],
+  [/\b(\w+_timer) +[\d.]+/g, "$1 T"],
   [/packets \d+ bytes \d+/g, "packets N bytes N"],
   [/ (tentative|dadfailed)\b/g, ""],
   [/ # handle \d+/g, ""],

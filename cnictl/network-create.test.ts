@@ -1,0 +1,41 @@
+import t from "tap";
+import { networkFromOptions } from "./network-create.ts";
+
+const OPTIONS = { cidr: ["10.244.0.0/16"], backend: "vxlan", masquerade: true };
+
+t.test("what is not given is left to the controller", async (t) => {
+  t.strictSame(networkFromOptions("default", OPTIONS), {
+    name: "default",
+    cidrs: ["10.244.0.0/16"],
+    backend: { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 0 },
+    masquerade: true,
+  });
+});
+
+t.test("subnet lengths belong to the CIDRs in their order, whatever the family", async (t) => {
+  const cidr = ["fd00::/48", "10.244.0.0/16"];
+  t.match(networkFromOptions("dual", { ...OPTIONS, cidr, subnetLength: ["64", "25"] }), {
+    ipv4SubnetLength: 25,
+    ipv6SubnetLength: 64,
+  });
+});
+
+t.test("what cannot be is refused with the option and the value", async (t) => {
+  const rows: [object, string][] = [
+    [{ cidr: ["10.244.1.0/16"] }, '--cidr: "10.244.1.0/16" has host bits set; the network is 10.244.0.0/16'],
+    [
+      { cidr: ["10.0.0.0/8", "11.0.0.0/8"] },
+      "--cidr 10.0.0.0/8,11.0.0.0/8: a network has at most one CIDR of each family",
+    ],
+    [{ subnetLength: ["8"] }, "--subnet-length 8: give a whole number from 16 to 30"],
+    [{ subnetLength: ["24", "64"] }, "--subnet-length 24,64: give one for each of 10.244.0.0/16, in that order"],
+    [{ vni: "16777216" }, "--vni 16777216: give a whole number from 1 to 16777215"],
+    [{ port: "0" }, "--port 0: give a whole number from 1 to 65535"],
+    [{ mtu: "-1" }, "--mtu -1: give a whole number from 576 to 65535"],
+    [{ backend: "host-gw", directRouting: true }, "--direct-routing is for --backend vxlan, not host-gw"],
+    [{ backend: "host-gw", vni: "1" }, "--vni is for --backend vxlan, not host-gw"],
+  ];
+  for (const [change, message] of rows) {
+    t.throws(() => networkFromOptions("x", { ...OPTIONS, ...change }), { message: `error: ${message}` }, message);
+  }
+});

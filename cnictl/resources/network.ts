@@ -1,0 +1,63 @@
+import type { Network__Output as Network } from "../../proto/gen/podwire/v1/Network.ts";
+import { formatAge, timestamp } from "../age.ts";
+import { compareText } from "./node.ts";
+import { API_VERSION, type ApiObject, present, type Resource } from "./resource.ts";
+
+/** `vxlan/flow`, `vxlan/static`, `host-gw`: the words in which nodes say what they can do. */
+export function backendName({ backend }: Network): string {
+  if (backend === null) return "";
+  return backend.mode === "" ? backend.type : `${backend.type}/${backend.mode}`;
+}
+
+/** One length for each of the network's CIDRs. */
+export function subnetLengths({ cidrs, ipv4SubnetLength, ipv6SubnetLength }: Network): readonly number[] {
+  return cidrs.map((cidr) => (cidr.includes(":") ? ipv6SubnetLength || 64 : ipv4SubnetLength || 24));
+}
+
+export const networks: Resource<Network> = {
+  kind: "network",
+  plural: "networks",
+  watches: ["networks"],
+  columns: [
+    { title: "NAME", cell: ({ name }) => name },
+    { title: "CIDRS", cell: ({ cidrs }) => cidrs.join(",") },
+    { title: "BACKEND", cell: backendName },
+    { title: "MASQUERADE", cell: ({ masquerade }) => String(masquerade) },
+    { title: "AGE", ticking: true, cell: ({ createdAt }, now) => formatAge(createdAt, now) },
+    { title: "SUBNET-LENGTHS", wide: true, cell: (network) => subnetLengths(network).join(",") },
+    { title: "VNI", wide: true, cell: ({ backend }) => (backend?.type === "vxlan" ? String(backend.vni) : "") },
+    { title: "PORT", wide: true, cell: ({ backend }) => number(backend?.port) },
+    { title: "MTU", wide: true, cell: ({ backend }) => number(backend?.mtu) },
+    { title: "DIRECT-ROUTING", wide: true, cell: ({ backend }) => String(backend?.directRouting ?? false) },
+  ],
+  list: async (admin, { network }) => {
+    const all = await admin.listNetworks();
+    return all
+      .filter(({ name }) => network === undefined || name === network)
+      .sort((a, b) => compareText(a.name, b.name));
+  },
+  name: ({ name }) => name,
+  key: ({ name }) => name,
+  matches: (network, name) => network.name === name,
+  toObject,
+};
+
+/** 0 leaves the choice to the agents. */
+function number(value: number | undefined): string {
+  return value === undefined || value === 0 ? "<auto>" : String(value);
+}
+
+function toObject(network: Network): ApiObject {
+  const { name, cidrs, backend, masquerade, createdAt } = network;
+  return {
+    apiVersion: API_VERSION,
+    kind: "Network",
+    metadata: { name, ...present({ creationTimestamp: timestamp(createdAt) }) },
+    spec: {
+      cidrs,
+      subnetLengths: subnetLengths(network),
+      masquerade,
+      ...(backend === null ? {} : { backend: present({ ...backend }) }),
+    },
+  };
+}

@@ -1,0 +1,107 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import t from "tap";
+import { parseAddress } from "../net/address.ts";
+import { parseMac } from "../net/mac.ts";
+import { parsePrefix } from "../net/prefix.ts";
+import { EMPTY_LISTING, listsTable, parseListing } from "./listing.ts";
+import { addMacCheck } from "./mac-check.ts";
+import {
+  addMasqueradedPod,
+  ensureMasqueradeNetwork,
+  masqueradeChain,
+  masqueradeElements,
+  removeMasqueradedPods,
+  removeMasqueradeNetwork,
+  staleElements,
+} from "./masquerade.ts";
+import { quoteComment } from "./nft-text.ts";
+import { overlayMasquerade, tunnelGuard } from "./node-rules.ts";
+import { difference } from "./ruleset.ts";
+
+const network = "my.net";
+const localSubnets = ["10.22.0.0/16", "fd00:22::/64"].map(parsePrefix);
+const pod = { network, owner: "0123456789abcdef", addresses: ["10.22.0.2", "fd00:22::2"].map(parseAddress) };
+
+const GOLDEN: Record<string, string> = {
+  "masquerade-network": ensureMasqueradeNetwork({ network, localSubnets }),
+  "masquerade-network-ordered-ports": ensureMasqueradeNetwork({ network, localSubnets: [], randomFully: false }),
+  "masquerade-pod": addMasqueradedPod(pod),
+  "masquerade-pod-removal": removeMasqueradedPods(
+    pod.addresses.map((address) => ({ address, owner: pod.owner, chain: masqueradeChain(network) })),
+  ),
+  "masquerade-network-removal": removeMasqueradeNetwork(network),
+  "mac-check": addMacCheck({ owner: pod.owner, port: "pw0123456789ab", mac: parseMac("0a:58:0a:16:00:02") }),
+  "overlay-masquerade": difference(
+    overlayMasquerade({
+      ownSubnets: ["10.244.1.0/24", "fd00:244:0:1::/64"].map(parsePrefix),
+      clusterCidrs: ["10.244.0.0/16", "10.244.8.0/24", "fd00:244::/48", "10.9.9.9/32"].map(parsePrefix),
+    }),
+    EMPTY_LISTING,
+  ),
+  "tunnel-guard": difference(
+    tunnelGuard({
+      device: "eth0",
+      tunnels: [{ port: 4790, peers: ["192.0.2.2", "192.0.2.3", "2001:db8::2"].map(parseAddress) }],
+    }),
+    EMPTY_LISTING,
+  ),
+};
+
+for (const [name, text] of Object.entries(GOLDEN)) {
+  t.test(`${name} is testdata/${name}.nft`, async (t) => {
+    const file = new URL(`testdata/${name}.nft`, import.meta.url);
+    if (process.env.TAP_SNAPSHOT === "1") writeFileSync(file, text);
+    t.equal(text, readFileSync(file, "utf8"));
+  });
+}
+
+t.test("nothing to remove is no transaction", async (t) => {
+  t.equal(removeMasqueradedPods([]), "");
+});
+
+t.test("names of any length and letters stand in chain names by hash and in comments quoted", async (t) => {
+  const hostile = `${"x".repeat(300)}"; flush ruleset; #\n`;
+  const text = ensureMasqueradeNetwork({ network: hostile, localSubnets: [] });
+  t.match(masqueradeChain(hostile), /^network_[0-9a-f]{16}$/);
+  t.notMatch(text, /flush ruleset/);
+  t.equal(quoteComment('a"b\nc\\é'), '"a?b?c??"');
+  t.equal(quoteComment("x".repeat(300)).length, 129);
+});
+
+t.test("elements are found in the JSON of nft 1.0.6", async (t) => {
+  const chain = masqueradeChain(network);
+  const listing = parseListing([
+    { metainfo: { version: "1.0.6" } },
+    {
+      map: {
+        family: "inet",
+        name: "egress4",
+        table: "podwire",
+        type: "ipv4_addr",
+        map: "verdict",
+        elem: [
+          [{ elem: { val: "10.22.0.2", comment: "aa" } }, { goto: { target: chain } }],
+          [{ elem: { val: "10.22.0.3", comment: "bb" } }, { goto: { target: chain } }],
+          [{ elem: { val: "10.99.0.3", comment: "cc" } }, { goto: { target: "network_other" } }],
+          ["10.22.0.4", { goto: { target: chain } }],
+        ],
+      },
+    },
+  ]);
+  const elements = masqueradeElements(listing);
+  t.strictSame(elements[0], { address: "10.22.0.2", owner: "aa", chain });
+  t.strictSame(
+    staleElements(elements, network, new Set(["aa"])).map(({ address }) => address),
+    ["10.22.0.3", "10.22.0.4"],
+    "of this network, and what nobody owns too",
+  );
+});
+
+t.test("a listing of nothing and of nonsense has nothing", async (t) => {
+  for (const objects of [[], [null, 1, "set", {}, { set: null }, { rule: { chain: "none" } }]]) {
+    t.strictSame(masqueradeElements(parseListing(objects)), []);
+  }
+  const tables = [{ table: { family: "inet", name: "podwire", handle: 1 } }];
+  t.ok(listsTable(tables, "inet", "podwire"));
+  t.notOk(listsTable(tables, "bridge", "podwire"));
+});

@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+
+/** rtm_protocol of our routes, NDA_PROTOCOL of our neighbours, FRA_PROTOCOL of our rules (<linux/rtnetlink.h> keeps 0..191 mostly free from 64 up). */
+export const ROUTE_PROTOCOL = 112;
+
+/** Every nft table of ours has a name that begins so. */
+export const NFT_TABLE_PREFIX = "podwire";
+
+/** IFALIASZ - 1, <linux/if.h>: the longest link alias in bytes. */
+const MAX_ALIAS_BYTES = 255;
+
+/** Where a container's interface hangs: enough to derive every name of ours without any state. */
+export interface AttachmentName {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifName: string;
+}
+
+/** What a link of ours says about itself in its alias (IFLA_IFALIAS). */
+export type Mark =
+  | ({
+      readonly role: "veth";
+      readonly pod?: { readonly namespace: string; readonly name: string } | undefined;
+    } & AttachmentName)
+  | { readonly role: "bridge" | "overlay"; readonly network: string };
+
+/**
+ * The alias that says the link is ours: `podwire veth net=N cid=C if=I pod=NS/NAME`. The pod is left out when the whole
+ * would not fit into 255 bytes.
+ * @throws RangeError when a part is empty, holds white space, or the alias is too long even so.
+ */
+export function formatMark(mark: Mark): string {
+  const base =
+    mark.role === "veth"
+      ? ["podwire", "veth", field("net", mark.network), field("cid", mark.containerId), field("if", mark.ifName)].join(
+          " ",
+        )
+      : ["podwire", mark.role, field("net", mark.network)].join(" ");
+  if (Buffer.byteLength(base) > MAX_ALIAS_BYTES) {
+    throw new RangeError(`the link alias "${base}" has more than ${MAX_ALIAS_BYTES} bytes; use a shorter network name`);
+  }
+  if (mark.role !== "veth" || mark.pod === undefined) return base;
+  const full = `${base} ${field("pod", `${mark.pod.namespace}/${mark.pod.name}`)}`;
+  return Buffer.byteLength(full) > MAX_ALIAS_BYTES ? base : full;
+}
+
+/** Reads an alias; undefined when the link is not ours (or no alias of ours can be read from it). */
+export function parseMark(alias: string | undefined): Mark | undefined {
+  const [owner, role, ...pairs] = alias?.split(" ") ?? [];
+  if (owner !== "podwire") return undefined;
+  const values = new Map(pairs.map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]));
+  const network = values.get("net");
+  if (!network) return undefined;
+  if (role === "bridge" || role === "overlay") return { role, network };
+  const containerId = values.get("cid");
+  const ifName = values.get("if");
+  if (role !== "veth" || !containerId || !ifName) return undefined;
+  const [, namespace, name] = /^([^/]+)\/(.+)$/.exec(values.get("pod") ?? "") ?? [];
+  const pod = namespace !== undefined && name !== undefined ? { namespace, name } : undefined;
+  return pod === undefined ? { role, network, containerId, ifName } : { role, network, containerId, ifName, pod };
+}
+
+/** The host end's name, `pw` and 12 hex digits: 14 bytes, under IFNAMSIZ. The same attachment always has the same name. */
+export function hostVethName(attachment: AttachmentName): string {
+  return `pw${hash(attachment).slice(0, 12)}`;
+}
+
+/** 16 hex digits that stand for an attachment in nft sets, comments and file names. */
+export function attachmentKey(attachment: AttachmentName): string {
+  return hash(attachment).slice(0, 16);
+}
+
+function hash({ network, containerId, ifName }: AttachmentName): string {
+  return createHash("sha256").update(`${network}\0${containerId}\0${ifName}`).digest("hex");
+}
+
+function field(key: string, value: string): string {
+  if (value === "" || /\s/.test(value))
+    throw new RangeError(`${key}="${value}" cannot stand in a link alias: it is empty or has white space`);
+  return `${key}=${value}`;
+}

@@ -1,0 +1,157 @@
+import { type Address, addressFromBytes, addressToBytes, familyOf } from "../../net/address.ts";
+import { type Mac, macFromBytes, macToBytes } from "../../net/mac.ts";
+import { NLA_F_NESTED, type Reader, type Writer } from "./bytes.ts";
+
+/** How one value goes to bytes and back. */
+export interface Codec<T> {
+  write(to: Writer, value: T): void;
+  read(from: Reader): T;
+  /** Set for codecs of attributes within attributes: the kernel wants NLA_F_NESTED on them. */
+  readonly nested?: true;
+  /** Values that are said by leaving the attribute out. */
+  omits?(value: T): boolean;
+}
+
+/** The value that a codec writes and reads. */
+export type Value<C> = C extends Codec<infer T> ? T : never;
+
+/** An attribute's number; a pair when the family of the address in it decides. */
+type AttributeType = number | readonly [v4: number, v6: number];
+// biome-ignore lint/suspicious/noExplicitAny: a codec is invariant in its value, so no other type takes them all
+type AnyCodec = Codec<any>;
+type Fields = Record<string, readonly [type: AttributeType, codec: AnyCodec]>;
+/** The object that an attribute schema stands for: every attribute may be absent. */
+export type Attrs<F extends Fields> = { readonly [K in keyof F]?: Value<F[K][1]> | undefined };
+
+/**
+ * A set of attributes, written in the schema's order. Attributes that the schema does not name were sent by a newer
+ * kernel, or are not for us, and are skipped; of repeated ones the last counts.
+ */
+export function attrs<F extends Fields>(fields: F): Codec<Attrs<F>> {
+  const entries = Object.entries(fields);
+  const byType = new Map(
+    entries.flatMap(([name, [type, codec]]) => numbersOf(type).map((number) => [number, { name, codec }] as const)),
+  );
+  return {
+    nested: true,
+    write(to, value) {
+      for (const [name, [type, codec]] of entries) {
+        const field = value[name];
+        if (field === undefined || codec.omits?.(field)) continue;
+        const number = typeof type === "number" ? type : type[familyOf(field as unknown as Address) === 4 ? 0 : 1];
+        to.attribute(codec.nested ? number | NLA_F_NESTED : number, () => writeNamed(name, codec, to, field));
+      }
+    },
+    read(from) {
+      const value: Record<string, unknown> = {};
+      for (const [type, body] of from.attributes()) {
+        const known = byType.get(type);
+        if (known !== undefined) value[known.name] = known.codec.read(body);
+      }
+      return value as Attrs<F>;
+    },
+  };
+}
+
+function numbersOf(type: AttributeType): readonly number[] {
+  return typeof type === "number" ? [type] : type;
+}
+
+function writeNamed(name: string, codec: AnyCodec, to: Writer, value: unknown): void {
+  try {
+    codec.write(to, value);
+  } catch (cause) {
+    if (cause instanceof RangeError) throw new RangeError(`${name}: ${cause.message}`, { cause });
+    throw cause;
+  }
+}
+
+type Members = Record<string, AnyCodec>;
+
+/** A C struct: its members in order, without padding of its own. Members that are absent are written as 0. */
+export function struct<M extends Members>(members: M): Codec<{ readonly [K in keyof M]: Value<M[K]> }> {
+  const entries = Object.entries(members);
+  return {
+    write(to, value) {
+      for (const [name, codec] of entries) writeNamed(name, codec, to, value[name] ?? 0);
+    },
+    read(from) {
+      return Object.fromEntries(entries.map(([name, codec]) => [name, codec.read(from)])) as {
+        [K in keyof M]: Value<M[K]>;
+      };
+    },
+  };
+}
+
+function integer(size: 1 | 2 | 4, options: { signed?: boolean; bigEndian?: boolean } = {}): Codec<number> {
+  return {
+    write: (to, value) => to.integer(size, value, options),
+    read: (from) => from.integer(size, options),
+  };
+}
+
+export const u8 = integer(1);
+export const u16 = integer(2);
+export const u32 = integer(4);
+export const s32 = integer(4, { signed: true });
+/** Network byte order. */
+export const u16be = integer(2, { bigEndian: true });
+/** Network byte order; numbers up to 2^53. */
+export const u64be: Codec<number> = {
+  write: (to, value) => to.integer64(BigInt(value), { bigEndian: true }),
+  read: (from) => Number(from.integer64({ bigEndian: true })),
+};
+
+/** A byte that is 0 or 1. */
+export const bool: Codec<boolean> = {
+  write: (to, value) => to.integer(1, value ? 1 : 0),
+  read: (from) => from.integer(1) !== 0,
+};
+/** Four bytes that are 0 or not. */
+export const bool32: Codec<boolean> = {
+  write: (to, value) => to.integer(4, value ? 1 : 0),
+  read: (from) => from.integer(4) !== 0,
+};
+/** True by being there (NLA_FLAG). */
+export const flag: Codec<boolean> = { write() {}, read: () => true, omits: (value) => !value };
+
+/** Text that ends with a NUL. */
+export const string: Codec<string> = {
+  write: (to, value) => to.string(value),
+  read: (from) => from.string(),
+};
+/** Bytes as they are. */
+export const bytes: Codec<Uint8Array> = {
+  write: (to, value) => to.bytes(value),
+  read: (from) => from.bytes(),
+};
+/** An address of either family: the length tells which. */
+export const ip: Codec<Address> = {
+  write: (to, value) => to.bytes(addressToBytes(value)),
+  read: (from) => addressFromBytes(from.bytes()),
+};
+export const mac: Codec<Mac> = {
+  write: (to, value) => to.bytes(macToBytes(value)),
+  read: (from) => macFromBytes(from.bytes()),
+};
+
+/** A number with names; numbers that have none stay numbers. */
+export function named<N extends string>(codec: Codec<number>, names: Readonly<Record<N, number>>): Codec<N | number> {
+  const byNumber = new Map<number, N>();
+  for (const name in names) byNumber.set(names[name], name);
+  return {
+    write: (to, value) => codec.write(to, typeof value === "number" ? value : names[value]),
+    read(from) {
+      const number = codec.read(from);
+      return byNumber.get(number) ?? number;
+    },
+  };
+}
+
+/** A value kept in another unit: `scaled(u32, 100)` holds hundredths of what the program sees. */
+export function scaled(codec: Codec<number>, factor: number): Codec<number> {
+  return {
+    write: (to, value) => codec.write(to, Math.round(value * factor)),
+    read: (from) => codec.read(from) / factor,
+  };
+}

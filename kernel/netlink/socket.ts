@@ -1,0 +1,234 @@
+import { call, tryCall } from "../ffi/libc.ts";
+import { SystemError } from "../ffi/system-error.ts";
+import { LITTLE_ENDIAN, type Writer } from "./bytes.ts";
+import { debugMessages } from "./debug.ts";
+import { NetlinkError } from "./error.ts";
+import { Control, decodeMessages, decodeOutcome, encodeMessage, Flag, type Message } from "./message.ts";
+
+/** <sys/socket.h> */
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_RCVTIMEO = 20;
+const SO_RCVBUFFORCE = 33;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+/** <linux/netlink.h> */
+const SOL_NETLINK = 270;
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
+/** <errno.h> */
+const EINTR = 4;
+const EAGAIN = 11;
+const ENOBUFS = 105;
+const ETIMEDOUT = 110;
+
+/** The kernel packs dumps into at most 32 KiB; single messages stay far below. */
+const RECEIVE_BYTES = 65536;
+const SOCKADDR_BYTES = 12;
+/** The kernel answers in the call that asks; this bounds the wait for an answer that it could not queue. */
+const ANSWER_TIMEOUT_SECONDS = 10;
+const DUMP_ATTEMPTS = 20;
+/** Room for bursts of notifications: some 5,000 links that come or go at once. */
+const NOTIFICATION_BYTES = 8 << 20;
+/** How many answers surely fit into a socket's default receive buffer. */
+const BATCH_MESSAGES = 64;
+
+/** One order or question. */
+export interface Request {
+  readonly type: number;
+  /** Flags beyond NLM_F_REQUEST and those that the way of sending needs. */
+  readonly flags?: number;
+  /** Writes what follows the header. */
+  readonly body: (to: Writer) => void;
+  /** What is asked, in words, for errors: `RTM_NEWLINK vx0`. */
+  readonly label: string;
+}
+
+/** A netlink socket of one family. Calls are synchronous: the kernel does the work inside them. */
+export class NetlinkSocket implements Disposable {
+  readonly fd: number;
+  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  readonly #sender = new Uint8Array(SOCKADDR_BYTES);
+  readonly #senderLength = Uint32Array.of(SOCKADDR_BYTES);
+  #sequence = 0;
+  #open = true;
+
+  /** Opens it in the thread's current namespace, where it stays. */
+  constructor(protocol: number) {
+    this.fd = call("socket", [AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol], "AF_NETLINK");
+    const seconds = new BigInt64Array([BigInt(ANSWER_TIMEOUT_SECONDS), 0n]);
+    this.#setOption(SOL_SOCKET, SO_RCVTIMEO, new Uint8Array(seconds.buffer));
+    // Kernels before 4.12, 4.19 and 4.20 lack these: errors then come without a sentence, dumps without filters.
+    this.#setOption(SOL_NETLINK, NETLINK_EXT_ACK, int(1));
+    this.#setOption(SOL_NETLINK, NETLINK_CAP_ACK, int(1));
+    this.#setOption(SOL_NETLINK, NETLINK_GET_STRICT_CHK, int(1));
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
+    call("close", [this.fd]);
+  }
+
+  /** Sends an order and waits for its acknowledgement. @throws NetlinkError */
+  execute(request: Request): void {
+    for (const _ of this.#exchange(request, Flag.ack)) {
+      // Only the acknowledgement counts.
+    }
+  }
+
+  /** Sends a question that has one message for an answer. @throws NetlinkError */
+  ask(request: Request): Message {
+    for (const message of this.#exchange(request, 0)) return message;
+    throw new NetlinkError(ETIMEDOUT, request.label, "the kernel acknowledged without an answer");
+  }
+
+  /**
+   * Sends a question that has many messages for an answer, and decodes each; those decoded to undefined are left out. A
+   * dump that a change interrupted (NLM_F_DUMP_INTR) is asked for again.
+   * @throws NetlinkError
+   */
+  dump<T>(request: Request, decode: (message: Message) => T | undefined): T[] {
+    // All of it is read before anything is decoded: half a dump would be in the way of the next request.
+    const messages = readConsistently(() => [...this.#exchange(request, Flag.dump)]);
+    const items = messages.filter((message) => message.type !== Control.done).map(decode);
+    return items.filter((item) => item !== undefined);
+  }
+
+  /**
+   * Sends many orders with few system calls. Every one is executed, also after one that fails.
+   * @returns for each request undefined, or why the kernel refused it
+   */
+  executeAll(requests: readonly Request[]): (NetlinkError | undefined)[] {
+    const outcomes: (NetlinkError | undefined)[] = [];
+    for (let at = 0; at < requests.length; at += BATCH_MESSAGES) {
+      outcomes.push(...this.#executeBatch(requests.slice(at, at + BATCH_MESSAGES)));
+    }
+    return outcomes;
+  }
+
+  #executeBatch(requests: readonly Request[]): (NetlinkError | undefined)[] {
+    const first = this.#sequence + 1;
+    const label = requests.map((request) => request.label).join(", ");
+    this.#send(Buffer.concat(requests.map((request) => this.#encode(request, Flag.ack))), label);
+    const outcomes = new Map<number, NetlinkError | undefined>();
+    while (outcomes.size < requests.length) {
+      for (const message of this.#receive(label)) {
+        const request = requests[message.sequence - first];
+        if (request === undefined || message.type !== Control.error) continue;
+        const { errno, extack } = decodeOutcome(message);
+        outcomes.set(message.sequence, errno === 0 ? undefined : new NetlinkError(errno, request.label, extack));
+      }
+    }
+    return requests.map((_, index) => outcomes.get(first + index));
+  }
+
+  /** Joins multicast groups: notifications arrive from now on, read by {@link poll}. */
+  join(groups: readonly number[]): void {
+    this.#setOption(SOL_SOCKET, SO_RCVBUFFORCE, int(NOTIFICATION_BYTES));
+    // Without an address of its own a socket gets no notifications: the kernel takes it for itself.
+    const address = new Uint8Array(SOCKADDR_BYTES);
+    new DataView(address.buffer).setUint16(0, AF_NETLINK, LITTLE_ENDIAN);
+    call("bind", [this.fd, address, SOCKADDR_BYTES], "AF_NETLINK");
+    for (const group of groups) {
+      const value = int(group);
+      call("setsockopt", [this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, value, value.length], `netlink group ${group}`);
+    }
+  }
+
+  /** The notifications that are there, without waiting; "overrun" when the kernel dropped some, undefined when there are none. */
+  poll(): Message[] | "overrun" | undefined {
+    const length = this.#receiveDatagram(MSG_DONTWAIT);
+    if (length === -EAGAIN) return undefined;
+    if (length === -ENOBUFS) return "overrun";
+    if (length < 0) throw new SystemError("recvfrom", -length, "netlink notifications");
+    return this.#decode(length);
+  }
+
+  /** The messages that answer the request, up to the acknowledgement, the end of the dump, or (without both) the first. */
+  *#exchange(request: Request, way: number): Generator<Message> {
+    const datagram = this.#encode(request, way);
+    const sequence = this.#sequence;
+    this.#send(datagram, request.label);
+    for (;;) {
+      for (const message of this.#receive(request.label)) {
+        if (message.sequence !== sequence) continue; // left over from an exchange that was given up
+        if (message.type === Control.error || message.type === Control.done) {
+          const { errno, extack } = decodeOutcome(message);
+          if (errno !== 0) throw new NetlinkError(errno, request.label, extack);
+          if (message.type === Control.done) yield message;
+          return;
+        }
+        yield message;
+      }
+    }
+  }
+
+  #encode(request: Request, way: number): Uint8Array {
+    this.#sequence = (this.#sequence + 1) % 2 ** 32;
+    const flags = Flag.request | way | (request.flags ?? 0);
+    try {
+      return encodeMessage({ type: request.type, flags, sequence: this.#sequence }, request.body);
+    } catch (cause) {
+      if (cause instanceof RangeError) throw new RangeError(`${request.label}: ${cause.message}`, { cause });
+      throw cause;
+    }
+  }
+
+  #send(datagram: Uint8Array, label: string): void {
+    debugMessages("->", () => decodeMessages(datagram));
+    let sent = tryCall("send", [this.fd, datagram, datagram.length, 0]);
+    while (sent === -EINTR) sent = tryCall("send", [this.fd, datagram, datagram.length, 0]);
+    if (sent < 0) throw new SystemError("send", -sent, label);
+  }
+
+  #receive(label: string): Message[] {
+    let length = this.#receiveDatagram(0);
+    while (length === -EINTR) length = this.#receiveDatagram(0);
+    if (length === -EAGAIN) throw new NetlinkError(ETIMEDOUT, label, `no answer within ${ANSWER_TIMEOUT_SECONDS} s`);
+    if (length < 0) throw new NetlinkError(-length, label);
+    return this.#decode(length);
+  }
+
+  #receiveDatagram(flags: number): number {
+    this.#senderLength[0] = SOCKADDR_BYTES;
+    const length = new Uint8Array(this.#senderLength.buffer);
+    return tryCall("recvfrom", [this.fd, this.#buffer, RECEIVE_BYTES, flags | MSG_TRUNC, this.#sender, length]);
+  }
+
+  #decode(length: number): Message[] {
+    if (length > RECEIVE_BYTES)
+      throw new RangeError(`a netlink datagram of ${length} bytes does not fit into ${RECEIVE_BYTES}`);
+    const port = new DataView(this.#sender.buffer).getUint32(4, LITTLE_ENDIAN);
+    if (port !== 0) return []; // not from the kernel
+    const messages = [...decodeMessages(this.#buffer.slice(0, length))];
+    debugMessages("<-", () => messages);
+    return messages;
+  }
+
+  #setOption(level: number, option: number, value: Uint8Array): void {
+    tryCall("setsockopt", [this.fd, level, option, value, value.length]);
+  }
+}
+
+/**
+ * Reads a dump until no change fell into it (NLM_F_DUMP_INTR on any of its messages), or {@link DUMP_ATTEMPTS} times where
+ * changes never end: the last one is then as good as any.
+ */
+export function readConsistently(readAll: () => readonly Message[]): readonly Message[] {
+  for (let attempt = 1; ; attempt++) {
+    const messages = readAll();
+    const interrupted = messages.some((message) => message.flags & Flag.dumpInterrupted);
+    if (!interrupted || attempt === DUMP_ATTEMPTS) return messages;
+  }
+}
+
+function int(value: number): Uint8Array {
+  return new Uint8Array(Int32Array.of(value).buffer);
+}

@@ -1,0 +1,103 @@
+import {
+  type Attrs,
+  attrs,
+  bytes,
+  type Codec,
+  s32,
+  string,
+  struct,
+  u8,
+  u16,
+  u32,
+  type Value,
+} from "../netlink/attrs.ts";
+import { NLA_F_NESTED, type Reader, type Writer } from "../netlink/bytes.ts";
+import { type Bridge, bridge } from "./link-kinds/bridge.ts";
+import { type BridgePort, bridgePort } from "./link-kinds/bridge-port.ts";
+import { type VethData, vethData } from "./link-kinds/veth.ts";
+import { type Vxlan, vxlan } from "./link-kinds/vxlan.ts";
+
+/** struct ifinfomsg, <linux/rtnetlink.h>. */
+export const linkHeader = struct({ family: u8, padding: u8, type: u16, index: s32, flags: u32, change: u32 });
+export type LinkHeader = Value<typeof linkHeader>;
+
+/** IFLA_LINKINFO: the kind, and what is particular to it. */
+export interface LinkInfo {
+  readonly kind?: string | undefined;
+  readonly veth?: VethData | undefined;
+  readonly bridge?: Bridge | undefined;
+  readonly vxlan?: Vxlan | undefined;
+  /** Kind of the link's master. */
+  readonly portKind?: string | undefined;
+  /** IFLA_INFO_SLAVE_DATA of a master that is a bridge. */
+  readonly port?: BridgePort | undefined;
+}
+
+/** IFLA_INFO_* */
+const Info = { kind: 1, data: 2, portKind: 4, portData: 5 } as const;
+
+/** The schema of IFLA_INFO_DATA depends on IFLA_INFO_KIND, which the kernel sends first. */
+const linkInfo: Codec<LinkInfo> = {
+  nested: true,
+  write(to, info) {
+    if (info.kind !== undefined) to.attribute(Info.kind, () => string.write(to, info.kind ?? ""));
+    writeNested(to, Info.data, vethData, info.veth);
+    writeNested(to, Info.data, bridge, info.bridge);
+    writeNested(to, Info.data, vxlan, info.vxlan);
+    if (info.portKind !== undefined) to.attribute(Info.portKind, () => string.write(to, info.portKind ?? ""));
+    writeNested(to, Info.portData, bridgePort, info.port);
+  },
+  read(from) {
+    let info: LinkInfo = {};
+    for (const [type, body] of from.attributes()) info = { ...info, ...readInfo(type, body, info) };
+    return info;
+  },
+};
+
+function writeNested<T>(to: Writer, type: number, codec: Codec<T>, value: T | undefined): void {
+  if (value !== undefined) to.attribute(type | NLA_F_NESTED, () => codec.write(to, value));
+}
+
+function readInfo(type: number, body: Reader, { kind, portKind }: LinkInfo): LinkInfo {
+  if (type === Info.kind) return { kind: string.read(body) };
+  if (type === Info.portKind) return { portKind: string.read(body) };
+  if (type === Info.portData && (portKind ?? kind)?.startsWith("bridge")) return { port: bridgePort.read(body) };
+  if (type !== Info.data) return {};
+  if (kind === "bridge") return { bridge: bridge.read(body) };
+  if (kind === "vxlan") return { vxlan: vxlan.read(body) };
+  if (kind === "veth") return { veth: vethData.read(body) };
+  return {};
+}
+
+/** IFLA_*, <linux/if_link.h>. */
+const fields = {
+  /** Ethernet: six bytes; other kinds have other lengths. */
+  address: [1, bytes],
+  name: [3, string],
+  mtu: [4, u32],
+  link: [5, u32],
+  master: [10, u32],
+  txQueueLength: [13, u32],
+  operState: [16, u8],
+  info: [18, linkInfo],
+  alias: [20, string],
+  group: [27, u32],
+  netnsFd: [28, u32],
+  extMask: [29, u32],
+} as const;
+export type LinkAttrs = Attrs<typeof fields>;
+export const linkAttrs: Codec<LinkAttrs> = attrs(fields);
+
+/** What a link message says. */
+export interface LinkMessage {
+  readonly header: LinkHeader;
+  readonly attrs: LinkAttrs;
+}
+
+export const linkMessage: Codec<LinkMessage> = {
+  write(to, message) {
+    linkHeader.write(to, message.header);
+    linkAttrs.write(to, message.attrs);
+  },
+  read: (from) => ({ header: linkHeader.read(from), attrs: linkAttrs.read(from) }),
+};

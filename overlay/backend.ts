@@ -1,0 +1,53 @@
+import { type Prefix, prefixFamily } from "../net/prefix.ts";
+import type { NetworkSpec, OwnLease, Peer, Underlay } from "./network.ts";
+import type { DesiredState, DesiredSysctl } from "./state.ts";
+
+/** One network as a backend sees it. */
+export interface NetworkContext<Backend = NetworkSpec["backend"]> {
+  readonly nodeId: string;
+  readonly network: NetworkSpec;
+  readonly backend: Backend;
+  readonly own: OwnLease;
+  /** Of this network only. */
+  readonly peers: readonly Peer[];
+  readonly underlay: Underlay;
+}
+
+/** A backend's part of the desired state, for one network. */
+export type BackendPart = {
+  -readonly [Part in
+    | "links"
+    | "addresses"
+    | "neighbours"
+    | "fdb"
+    | "routes"
+    | "refusals"]: DesiredState[Part][number][];
+};
+
+/** A part to fill. */
+export function emptyPart(): BackendPart {
+  return { links: [], addresses: [], neighbours: [], fdb: [], routes: [], refusals: [] };
+}
+
+/** Our own subnet of the same family as the peer's; its lowest address is our end of the tunnel. */
+export function ownSubnetFor(own: OwnLease, subnet: Prefix): Prefix | undefined {
+  return own.subnets.find((mine) => prefixFamily(mine) === prefixFamily(subnet));
+}
+
+/**
+ * Nothing that comes out of a tunnel may reconfigure this node (CVE-2020-10749). Redirects go unsent too: a packet
+ * that leaves where it came in is normal for a tunnel device.
+ */
+export function tunnelSysctls(device: string): DesiredSysctl[] {
+  return [
+    { key: `net/ipv6/conf/${device}/accept_ra`, value: "0", missingOk: true },
+    { key: `net/ipv6/conf/${device}/accept_redirects`, value: "0", missingOk: true },
+    { key: `net/ipv4/conf/${device}/accept_redirects`, value: "0" },
+    { key: `net/ipv4/conf/${device}/send_redirects`, value: "0" },
+  ];
+}
+
+/** The sentence for a peer whose node can't be reached. */
+export function unreachablePeer(network: NetworkSpec, peer: Peer, why: string): string {
+  return `network "${network.name}": ${peer.subnet} of node "${peer.nodeName}" is not routed: ${why}`;
+}

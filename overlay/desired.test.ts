@@ -1,0 +1,201 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import t from "tap";
+import { desiredOverlay } from "./desired.ts";
+import { ipScript } from "./ip-script.ts";
+import { neighbourTableWarnings } from "./neighbour-table.ts";
+import type { OverlayInput } from "./network.ts";
+import { parseNetworks, parseUnderlay, type UncheckedNetwork } from "./parse-network.ts";
+import { parseLeases, parsePeers, type UncheckedPeer } from "./parse-peers.ts";
+
+const V4 = "10.244.0.0/16";
+const V6 = "fd00:244::/48";
+
+interface Case {
+  readonly mtu?: number;
+  readonly underlay: readonly string[];
+  readonly networks: readonly UncheckedNetwork[];
+  readonly own: Record<string, readonly string[]>;
+  readonly peers: readonly UncheckedPeer[];
+}
+
+function network(name: string, cidrs: string[], backend: UncheckedNetwork["backend"]): UncheckedNetwork {
+  return { name, cidrs, backend, masquerade: true };
+}
+
+function peer(nodeId: string, subnet: string, addresses: string[], more: Partial<UncheckedPeer> = {}): UncheckedPeer {
+  return { network: "pods", nodeId, nodeName: nodeId, subnet, addresses, ...more };
+}
+
+const flow = { type: "vxlan", mode: "flow" };
+const still = { type: "vxlan", mode: "static" };
+const near = peer("blue", "10.244.2.0/24", ["192.0.2.2"]);
+const far = peer("cyan", "10.244.3.0/24", ["198.51.100.3"]);
+
+const CASES: Record<string, Case> = {
+  "flow-ipv4": {
+    underlay: ["192.0.2.1/24"],
+    networks: [network("pods", [V4], flow)],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [near, far],
+  },
+  "flow-dual-stack": {
+    underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+    networks: [network("pods", [V4, V6], flow)],
+    own: { pods: ["10.244.1.0/24", "fd00:244:0:1::/64"] },
+    peers: [
+      peer("blue", "10.244.2.0/24", ["192.0.2.2", "2001:db8::2"]),
+      peer("blue", "fd00:244:0:2::/64", ["192.0.2.2", "2001:db8::2"]),
+      peer("cyan", "10.244.3.0/24", ["2001:db8::3"]),
+      peer("cyan", "fd00:244:0:3::/64", ["2001:db8::3"]),
+    ],
+  },
+  "flow-ipv6-underlay": {
+    underlay: ["2001:db8::1/64"],
+    networks: [network("pods", [V4, V6], flow)],
+    own: { pods: ["10.244.1.0/24", "fd00:244:0:1::/64"] },
+    peers: [
+      peer("blue", "10.244.2.0/24", ["2001:db8::2"]),
+      peer("blue", "fd00:244:0:2::/64", ["2001:db8::2"]),
+      peer("dusk", "10.244.4.0/24", ["192.0.2.4"]),
+    ],
+  },
+  "flow-direct-routing": {
+    underlay: ["192.0.2.1/24"],
+    networks: [network("pods", [V4], { ...flow, directRouting: true, mtu: 1400 })],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [near, far],
+  },
+  "flow-two-networks": {
+    mtu: 9000,
+    underlay: ["192.0.2.1/24"],
+    networks: [
+      network("pods", [V4], { ...flow, vni: 7 }),
+      network("storage.v2", ["10.99.0.0/16"], { ...flow, vni: 8 }),
+      network("elsewhere", ["10.77.0.0/16"], flow),
+    ],
+    own: { pods: ["10.244.1.0/24"], "storage.v2": ["10.99.1.0/24"] },
+    peers: [near, peer("blue", "10.99.2.0/24", ["192.0.2.2"], { network: "storage.v2" })],
+  },
+  "static-ipv4": {
+    underlay: ["192.0.2.1/24"],
+    networks: [network("pods", [V4], still)],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [near, peer("flannel-node", "10.244.3.0/24", ["198.51.100.3"], { vtepMac: "3E:7A:00:00:00:03" })],
+  },
+  "static-dual-stack": {
+    underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+    networks: [network("pods", [V4, V6], { ...still, vni: 9 })],
+    own: { pods: ["10.244.1.0/24", "fd00:244:0:1::/64"] },
+    peers: [
+      peer("blue", "10.244.2.0/24", ["192.0.2.2", "2001:db8::2"]),
+      peer("blue", "fd00:244:0:2::/64", ["192.0.2.2", "2001:db8::2"]),
+      peer("dusk", "10.244.4.0/24", ["192.0.2.4"]),
+      peer("dusk", "fd00:244:0:4::/64", ["192.0.2.4"]),
+    ],
+  },
+  "static-direct-routing": {
+    underlay: ["192.0.2.1/24"],
+    networks: [network("pods", [V4], { ...still, directRouting: true })],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [near, far],
+  },
+  "host-gw-dual-stack": {
+    underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+    networks: [network("pods", [V4, V6], { type: "host-gw" })],
+    own: { pods: ["10.244.1.0/24", "fd00:244:0:1::/64"] },
+    peers: [
+      near,
+      peer("blue", "fd00:244:0:2::/64", ["192.0.2.2"]),
+      peer("cyan", "fd00:244:0:3::/64", ["192.0.2.3", "2001:db8::3"]),
+      peer("dusk", "10.244.4.0/24", ["198.51.100.4"]),
+    ],
+  },
+};
+
+function input(test: Case): { input: OverlayInput; refusals: readonly string[] } {
+  const nodeId = "red";
+  const underlay = parseUnderlay("eth0", test.mtu ?? 1500, test.underlay);
+  const networks = parseNetworks(test.networks);
+  const held = Object.entries(test.own).map(([network, subnets]) => ({ network, subnets }));
+  const leases = parseLeases(held, { networks: networks.accepted, underlay });
+  const context = { nodeId, networks: networks.accepted, leases: leases.accepted, underlay };
+  const peers = parsePeers(test.peers, context);
+  return {
+    input: { ...context, peers: peers.accepted },
+    refusals: [networks, leases, peers].flatMap((parsed) => parsed.refusals),
+  };
+}
+
+for (const [name, test] of Object.entries(CASES)) {
+  t.test(`${name} gives the script in testdata/${name}.txt`, async (t) => {
+    const { input: checked, refusals } = input(test);
+    t.strictSame(refusals, []);
+    const script = `${ipScript(desiredOverlay(checked)).join("\n")}\n`;
+    const file = new URL(`testdata/${name}.txt`, import.meta.url);
+    if (process.env.TAP_SNAPSHOT === "1") writeFileSync(file, script);
+    t.equal(script, readFileSync(file, "utf8"));
+  });
+}
+
+t.test("F9: a change of one family alone changes the state", async (t) => {
+  const test = CASES["flow-dual-stack"];
+  if (test === undefined) throw new Error("no such case");
+  const moved = test.peers.map((each) =>
+    each.subnet === "fd00:244:0:2::/64" ? { ...each, subnet: "fd00:244:0:9::/64" } : each,
+  );
+  const lines = (peers: readonly UncheckedPeer[]) => ipScript(desiredOverlay(input({ ...test, peers }).input));
+  const [before, after] = [lines(test.peers), lines(moved)];
+  t.equal(before.filter((line) => !after.includes(line)).length, 1);
+  t.match(after.filter((line) => !before.includes(line)).join(), /fd00:244:0:9::\/64/);
+});
+
+t.test("F5: the same input gives the same state, VTEP MAC included; another node has another MAC", async (t) => {
+  const test = CASES["static-ipv4"];
+  if (test === undefined) throw new Error("no such case");
+  const { input: checked } = input(test);
+  t.strictSame(desiredOverlay(checked), desiredOverlay(checked));
+  t.not(desiredOverlay({ ...checked, nodeId: "other" }).links[0]?.mac, desiredOverlay(checked).links[0]?.mac);
+});
+
+t.test("F4: a peer's new address changes its route alone, and ours changes no subnet", async (t) => {
+  const test = CASES["flow-ipv4"];
+  if (test === undefined) throw new Error("no such case");
+  const lines = (changed: Case) => ipScript(desiredOverlay(input(changed).input));
+  const before = lines(test);
+  const after = lines({ ...test, peers: [{ ...near, addresses: ["192.0.2.99"] }, far] });
+  t.strictSame(
+    after.filter((line) => !before.includes(line)),
+    before.filter((line) => line.includes("10.244.2.0/24")).map((line) => line.replace("192.0.2.2", "192.0.2.99")),
+  );
+  const moved = lines({ ...test, underlay: ["192.0.2.77/24"] });
+  t.strictSame(
+    moved,
+    before.map((line) => line.replace("src 192.0.2.1 ", "src 192.0.2.77 ")),
+  );
+});
+
+t.test("a node without a subnet makes nothing", async (t) => {
+  const test = CASES["flow-ipv4"];
+  if (test === undefined) throw new Error("no such case");
+  t.strictSame(ipScript(desiredOverlay(input({ ...test, own: {} }).input)), []);
+});
+
+t.test("F12: static mode warns of a small neighbour table, flow mode needs none", async (t) => {
+  for (const [name, warnings] of [
+    ["static-ipv4", [/need 2 neighbours and net\/ipv4\/neigh\/default\/gc_thresh3 is 3: set it to 8/]],
+    ["flow-ipv4", []],
+  ] as const) {
+    const test = CASES[name];
+    if (test === undefined) throw new Error("no such case");
+    const state = desiredOverlay(input(test).input);
+    t.match(neighbourTableWarnings(state, { 4: 3, 6: 3 }), warnings);
+    t.strictSame(neighbourTableWarnings(state, { 4: 1024, 6: 1024 }), []);
+  }
+});
+
+t.test("pods of IPv6 under its smallest MTU are reported", async (t) => {
+  const test = CASES["flow-dual-stack"];
+  if (test === undefined) throw new Error("no such case");
+  const { refusals } = desiredOverlay(input({ ...test, mtu: 1300 }).input);
+  t.match(refusals, ['network "pods": the pods\' MTU would be 1264, and IPv6 needs 1280; raise the MTU of eth0']);
+});

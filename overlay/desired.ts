@@ -1,0 +1,92 @@
+import { type Prefix, prefixFamily } from "../net/prefix.ts";
+import type { BackendPart, NetworkContext } from "./backend.ts";
+import { hostGateway } from "./host-gw.ts";
+import { podMtu } from "./mtu.ts";
+import type { NetworkSpec, OverlayInput, Peer } from "./network.ts";
+import type { DesiredLink, DesiredRoute, DesiredState, DesiredSysctl } from "./state.ts";
+import { vxlanFlow } from "./vxlan-flow.ts";
+import { vxlanStatic } from "./vxlan-static.ts";
+
+/** Behind every route that anybody else makes: the largest RTA_PRIORITY. */
+const LAST_METRIC = 0xffff_ffff;
+
+/** RFC 8200, section 5. */
+const MINIMUM_IPV6_MTU = 1280;
+
+/**
+ * What the kernel should hold so that this node's pods reach the peers' subnets. Pure: the same input gives the same
+ * state in the same order. A network in which this node holds no subnet gets nothing.
+ */
+export function desiredOverlay(input: OverlayInput): DesiredState {
+  const peersOf = groupPeers(input.peers);
+  const links = new Map<string, DesiredLink>();
+  const parts: BackendPart[] = [];
+  const mtus: Record<string, number> = Object.create(null);
+
+  for (const network of input.networks) {
+    const own = input.leases.find((lease) => lease.network === network.name);
+    if (own === undefined || own.subnets.length === 0) continue;
+    const peers = peersOf.get(network.name) ?? [];
+    const part = backendPart({ nodeId: input.nodeId, network, own, peers, underlay: input.underlay });
+    for (const link of part.links) links.set(link.name, link);
+    part.routes.push(...own.subnets.map(unreachable));
+    const mtu = podMtu(network, input.underlay);
+    if (mtu < MINIMUM_IPV6_MTU && own.subnets.some((subnet) => prefixFamily(subnet) === 6)) {
+      part.refusals.push(mtuTooSmall(network, mtu, input.underlay.device));
+    }
+    parts.push(part);
+    mtus[network.name] = mtu;
+  }
+  return {
+    links: [...links.values()],
+    addresses: parts.flatMap((part) => part.addresses),
+    neighbours: parts.flatMap((part) => part.neighbours),
+    fdb: parts.flatMap((part) => part.fdb),
+    routes: parts.flatMap((part) => part.routes),
+    sysctls: parts.length === 0 ? [] : nodeSysctls(input),
+    podMtu: mtus,
+    refusals: parts.flatMap((part) => part.refusals),
+  };
+}
+
+function backendPart(context: Omit<NetworkContext, "backend">): BackendPart {
+  const { backend } = context.network;
+  if (backend.type === "host-gw") return hostGateway({ ...context, backend });
+  if (backend.mode === "flow") return vxlanFlow({ ...context, backend });
+  return vxlanStatic({ ...context, backend });
+}
+
+/**
+ * Without it a packet to an address that no pod has would follow the default route out of the node (before the first
+ * pod there is no bridge with a better one), and may come back and circle. The sender hears "no route" at once.
+ */
+function unreachable(dst: Prefix): DesiredRoute {
+  return { dst, type: "unreachable", metric: LAST_METRIC };
+}
+
+function nodeSysctls({ leases, underlay }: OverlayInput): DesiredSysctl[] {
+  const families = new Set(leases.flatMap((lease) => lease.subnets.map(prefixFamily)));
+  const sysctls: DesiredSysctl[] = [];
+  if (families.has(4)) sysctls.push({ key: "net/ipv4/ip_forward", value: "1" });
+  if (families.has(6)) {
+    // A forwarding host ignores router advertisements unless told otherwise (Documentation/networking/ip-sysctl.rst,
+    // accept_ra): the node would lose its own default route.
+    sysctls.push({ key: `net/ipv6/conf/${underlay.device}/accept_ra`, value: "2", onlyFrom: "1" });
+    sysctls.push({ key: "net/ipv6/conf/all/forwarding", value: "1" });
+  }
+  return sysctls;
+}
+
+function groupPeers(peers: readonly Peer[]): ReadonlyMap<string, readonly Peer[]> {
+  const groups = new Map<string, Peer[]>();
+  for (const peer of peers) {
+    const group = groups.get(peer.network);
+    if (group === undefined) groups.set(peer.network, [peer]);
+    else group.push(peer);
+  }
+  return groups;
+}
+
+function mtuTooSmall({ name }: NetworkSpec, mtu: number, device: string): string {
+  return `network "${name}": the pods' MTU would be ${mtu}, and IPv6 needs ${MINIMUM_IPV6_MTU}; raise the MTU of ${device}`;
+}

@@ -1,0 +1,72 @@
+import type { Address } from "../net/address.ts";
+import type { Mac } from "../net/mac.ts";
+import type { Prefix } from "../net/prefix.ts";
+
+/** VXLAN: `flow` is GPE with one route a peer, `static` is flannel's wire format. */
+export interface VxlanBackend {
+  readonly type: "vxlan";
+  readonly mode: "flow" | "static";
+  /** VXLAN network identifier, 1..16777215. */
+  readonly vni: number;
+  /** UDP port. */
+  readonly port: number;
+  /** Peers on our own segment are reached without a tunnel. */
+  readonly directRouting: boolean;
+  /** Upper bound of the pods' MTU in bytes; absent: computed from the underlay alone. */
+  readonly mtu?: number;
+}
+
+/** Plain routes by way of the peers' own addresses; every peer must be on our segment. */
+export interface HostGatewayBackend {
+  readonly type: "host-gw";
+  readonly mtu?: number;
+}
+
+export type OverlayBackend = VxlanBackend | HostGatewayBackend;
+
+/** A cluster network: the CIDRs from which nodes get subnets, and how nodes reach each other's. */
+export interface NetworkSpec {
+  readonly name: string;
+  /** At most one per family. */
+  readonly cidrs: readonly Prefix[];
+  /** Length of a node's subnet, per family. */
+  readonly subnetLengths: { readonly 4: number; readonly 6: number };
+  readonly backend: OverlayBackend;
+  /** Pods reach the world behind the node's address. */
+  readonly masquerade: boolean;
+}
+
+/** What this node holds in a network: at most one subnet per family. */
+export interface OwnLease {
+  readonly network: string;
+  readonly subnets: readonly Prefix[];
+}
+
+/** Another node's subnet. A node with subnets of both families is two peers with one node id. */
+export interface Peer {
+  readonly network: string;
+  readonly nodeId: string;
+  readonly nodeName: string;
+  /** On the underlay, at most one per family. */
+  readonly addresses: readonly Address[];
+  readonly subnet: Prefix;
+  /** Only when it is not the one that {@link ./vtep.ts} derives (a flannel node's). */
+  readonly vtepMac?: Mac;
+}
+
+/** Our interface to the other nodes. */
+export interface Underlay {
+  readonly device: string;
+  readonly mtu: number;
+  /** The node's own addresses with their prefix lengths; the first of a family is the one peers know. */
+  readonly addresses: readonly Prefix[];
+}
+
+/** All that {@link ./desired.ts desiredOverlay} needs; made of checked values only, see {@link ./parse.ts}. */
+export interface OverlayInput {
+  readonly nodeId: string;
+  readonly networks: readonly NetworkSpec[];
+  readonly leases: readonly OwnLease[];
+  readonly peers: readonly Peer[];
+  readonly underlay: Underlay;
+}

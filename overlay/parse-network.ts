@@ -1,0 +1,192 @@
+import {
+  overlaps,
+  type Prefix,
+  parseNetwork,
+  parsePrefix,
+  prefixAddress,
+  prefixFamily,
+  prefixLength,
+} from "../net/prefix.ts";
+import type { NetworkSpec, OverlayBackend, Underlay } from "./network.ts";
+import { type Span, spanOf, spansOverlap } from "./span.ts";
+
+/** A network as the controller, a file or a user says it. */
+export interface UncheckedNetwork {
+  readonly name: string;
+  readonly cidrs: readonly string[];
+  /** 0 or absent: 24 and 64. */
+  readonly subnetLengths?: { readonly 4?: number; readonly 6?: number };
+  readonly backend: {
+    /** "vxlan" when empty. */
+    readonly type: string;
+    /** "flow" when empty. */
+    readonly mode?: string;
+    /** 1 when 0 or absent. */
+    readonly vni?: number;
+    /** 4790 (flow) or 8472 (static) when 0 or absent. */
+    readonly port?: number;
+    readonly directRouting?: boolean;
+    /** Computed when 0 or absent. */
+    readonly mtu?: number;
+  };
+  readonly masquerade: boolean;
+}
+
+/** What passed the checks, and a sentence for each that did not. */
+export interface Parsed<T> {
+  readonly accepted: readonly T[];
+  readonly refusals: readonly string[];
+}
+
+/** IANA: 4790 VXLAN-GPE. Linux, and so flannel: 8472. */
+export const DEFAULT_PORT = { flow: 4790, static: 8472 } as const;
+
+/** So that the mark with the name fits into a link's alias of 255 bytes. */
+const MAX_NAME_LENGTH = 200;
+const MAX_VNI = 0xff_ffff;
+/** A subnet's lowest address is the node's tunnel end and the next its gateway: two host bits at least. */
+const MAX_SUBNET_LENGTH = { 4: 30, 6: 126 } as const;
+/** Wider "networks" are mistakes or attacks: half of the Internet would go through a tunnel. */
+const MIN_CIDR_LENGTH = 8;
+const RESERVED = [
+  "0.0.0.0/8",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "224.0.0.0/4",
+  "255.255.255.255/32",
+  "::/8",
+  "fe80::/10",
+  "ff00::/8",
+].map((text) => spanOf(parseNetwork(text)));
+
+/**
+ * Checks networks against hostile or mistaken values. One that conflicts with an earlier one in the list (a CIDR, a
+ * VNI, a port) is refused, so give them oldest first.
+ */
+export function parseNetworks(networks: readonly UncheckedNetwork[]): Parsed<NetworkSpec> {
+  const accepted: NetworkSpec[] = [];
+  const refusals: string[] = [];
+  for (const unchecked of networks) {
+    try {
+      const network = parseNetworkSpec(unchecked);
+      for (const other of accepted) refuseConflict(network, other);
+      accepted.push(network);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      refusals.push(oneLine(`network ${quote(unchecked.name)} is refused: ${error.message}`));
+    }
+  }
+  return { accepted, refusals };
+}
+
+/** Checks one network. @throws RangeError saying the key, the value and what would be right. */
+export function parseNetworkSpec(unchecked: UncheckedNetwork): NetworkSpec {
+  const { name, masquerade } = unchecked;
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name) || name.length > MAX_NAME_LENGTH) {
+    throw new RangeError(`its name is not one to ${MAX_NAME_LENGTH} of letters, digits, "_", "." and "-"`);
+  }
+  const subnetLengths = { 4: unchecked.subnetLengths?.[4] || 24, 6: unchecked.subnetLengths?.[6] || 64 };
+  const cidrs = unchecked.cidrs.map(parseNetwork);
+  if (cidrs.length === 0) throw new RangeError("it has no CIDR");
+  if (new Set(cidrs.map(prefixFamily)).size < cidrs.length) {
+    throw new RangeError(`it has more than one CIDR of a family: ${cidrs.join(", ")}`);
+  }
+  for (const cidr of cidrs) checkCidr(cidr, subnetLengths[prefixFamily(cidr)]);
+  return { name, cidrs, subnetLengths, backend: parseBackend(unchecked.backend), masquerade };
+}
+
+/**
+ * Checks what we know of our own interface to the peers.
+ * @throws RangeError: without it nothing can be routed.
+ */
+export function parseUnderlay(device: string, mtu: number, addresses: readonly string[]): Underlay {
+  // As the kernel's dev_valid_name().
+  if (!/^[^\s/:]{1,15}$/.test(device) || device === "." || device === "..") {
+    throw new RangeError(`underlay device ${quote(device)} is not an interface name`);
+  }
+  checkMtu(mtu, `the MTU of underlay device ${device}`);
+  const prefixes = addresses.map(parsePrefix);
+  if (prefixes.length === 0) throw new RangeError(`underlay device ${device} has no address`);
+  for (const prefix of prefixes) checkUnderlayAddress(spanOf(prefixAddress(prefix)));
+  return { device, mtu, addresses: prefixes };
+}
+
+/** @throws RangeError when no packet can be sent to such an address of a node. */
+export function checkUnderlayAddress(address: Span): void {
+  const range = RESERVED.find((reserved) => spansOverlap(reserved, address));
+  if (range === undefined) return;
+  throw new RangeError(`${prefixAddress(address.prefix)} is not an address of a node: ${range.prefix} is reserved`);
+}
+
+/** @throws RangeError for a subnet that no node can use. */
+export function checkSubnet(subnet: Span): void {
+  const longest = MAX_SUBNET_LENGTH[subnet.family];
+  if (subnet.length > longest) throw new RangeError(`${subnet.prefix} is smaller than /${longest}`);
+  const range = RESERVED.find((reserved) => spansOverlap(reserved, subnet));
+  if (range !== undefined) throw new RangeError(`${subnet.prefix} is not for pods: ${range.prefix} is reserved`);
+}
+
+/** A hostile text in a message: quoted, control characters escaped, shortened. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
+
+/** A refusal as one line of a log, however hostile the values in it: no control characters, not endless. */
+export function oneLine(sentence: string): string {
+  return sentence.replace(/\p{Cc}/gu, "?").slice(0, 400);
+}
+
+function checkCidr(cidr: Prefix, subnetLength: number): void {
+  if (prefixLength(cidr) < MIN_CIDR_LENGTH) throw new RangeError(`CIDR ${cidr} is wider than /${MIN_CIDR_LENGTH}`);
+  checkSubnet(spanOf(cidr));
+  const longest = MAX_SUBNET_LENGTH[prefixFamily(cidr)];
+  if (!Number.isInteger(subnetLength) || subnetLength < prefixLength(cidr) || subnetLength > longest) {
+    throw new RangeError(`subnet length ${subnetLength} is not in ${prefixLength(cidr)}..${longest}, as ${cidr} needs`);
+  }
+}
+
+function parseBackend({ type, mode, vni, port, directRouting, mtu }: UncheckedNetwork["backend"]): OverlayBackend {
+  if (mtu) checkMtu(mtu, "backend.mtu");
+  const bound = mtu ? { mtu } : {};
+  if (type === "host-gw") return { type, ...bound };
+  if (type !== "vxlan" && type !== "") throw new RangeError(`backend.type ${quote(type)} is not "vxlan" or "host-gw"`);
+  const chosen = mode || "flow";
+  if (chosen !== "flow" && chosen !== "static") {
+    throw new RangeError(`backend.mode ${quote(chosen)} is not "flow" or "static"`);
+  }
+  return {
+    type: "vxlan",
+    mode: chosen,
+    vni: integer(vni || 1, MAX_VNI, "backend.vni"),
+    port: integer(port || DEFAULT_PORT[chosen], 0xffff, "backend.port"),
+    directRouting: directRouting ?? false,
+    ...bound,
+  };
+}
+
+function integer(value: number, largest: number, key: string): number {
+  if (!Number.isInteger(value) || value < 1 || value > largest) {
+    throw new RangeError(`${key} ${value} is not in 1..${largest}`);
+  }
+  return value;
+}
+
+function checkMtu(mtu: number, what: string): void {
+  if (!Number.isInteger(mtu) || mtu < 576 || mtu > 65535) throw new RangeError(`${what} is ${mtu}, not in 576..65535`);
+}
+
+function refuseConflict(network: NetworkSpec, other: NetworkSpec): void {
+  if (network.name === other.name) throw new RangeError("another one has the same name");
+  for (const cidr of network.cidrs) {
+    const clash = other.cidrs.find((theirs) => overlaps(cidr, theirs));
+    if (clash !== undefined) throw new RangeError(`CIDR ${cidr} overlaps ${clash} of network "${other.name}"`);
+  }
+  const [a, b] = [network.backend, other.backend];
+  if (a.type !== "vxlan" || b.type !== "vxlan") return;
+  if (a.port === b.port && a.mode !== b.mode) {
+    throw new RangeError(`UDP port ${a.port} is that of network "${other.name}", whose mode is "${b.mode}"`);
+  }
+  if (a.mode === "static" && b.mode === "static" && a.vni === b.vni) {
+    throw new RangeError(`VNI ${a.vni} is that of network "${other.name}"; set another one`);
+  }
+}

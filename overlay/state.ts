@@ -1,0 +1,79 @@
+import type { Vxlan } from "../kernel/rtnetlink/link-kinds/vxlan.ts";
+import type { IpEncap } from "../kernel/rtnetlink/route.ts";
+import type { Address } from "../net/address.ts";
+import type { Mac } from "../net/mac.ts";
+import type { Prefix } from "../net/prefix.ts";
+
+/** What the kernel should hold for the overlays: plain data with device names. Everything carries our marks. */
+export interface DesiredState {
+  readonly links: readonly DesiredLink[];
+  readonly addresses: readonly DesiredAddress[];
+  readonly neighbours: readonly DesiredNeighbour[];
+  readonly fdb: readonly DesiredFdbEntry[];
+  /** To be put after neighbours and FDB, or the first packets are lost. */
+  readonly routes: readonly DesiredRoute[];
+  /** The node's own, to be written in this order, before the routes. */
+  readonly sysctls: readonly DesiredSysctl[];
+  /** The pods' MTU in bytes, by network name. */
+  readonly podMtu: Readonly<Record<string, number>>;
+  /** Sentences about what was asked for and is not programmed. */
+  readonly refusals: readonly string[];
+}
+
+/** A VXLAN device, to be made, given its sysctls, and set up. Properties under `vxlan` can't be changed on a living device: a different one is made anew. */
+export interface DesiredLink {
+  readonly name: string;
+  readonly kind: "vxlan";
+  readonly mtu: number;
+  /** The mark of ownership (IFLA_IFALIAS). */
+  readonly alias: string;
+  /** Absent for GPE, which has no inner Ethernet. */
+  readonly mac?: Mac;
+  readonly vxlan: Vxlan;
+  /** To be written while the link is still down: no router advertisement ever reaches it. */
+  readonly sysctls: readonly DesiredSysctl[];
+}
+
+export interface DesiredAddress {
+  readonly device: string;
+  readonly address: Prefix;
+}
+
+/** Permanent. */
+export interface DesiredNeighbour {
+  readonly device: string;
+  readonly address: Address;
+  readonly mac: Mac;
+}
+
+/** Permanent, on the device itself (NTF_SELF). */
+export interface DesiredFdbEntry {
+  readonly device: string;
+  readonly mac: Mac;
+  readonly dst: Address;
+}
+
+/** In the main table with our route protocol. Key: dst and metric. */
+export interface DesiredRoute {
+  readonly dst: Prefix;
+  readonly type: "unicast" | "unreachable";
+  readonly device?: string;
+  readonly via?: Address;
+  readonly onlink?: true;
+  readonly src?: Address;
+  /** RTAX_MTU in bytes. */
+  readonly mtu?: number;
+  /** Absent: the kernel's own (0, or 1024 for IPv6). */
+  readonly metric?: number;
+  readonly encap?: IpEncap;
+}
+
+export interface DesiredSysctl {
+  /** With "/" between the parts, because device names may hold dots. */
+  readonly key: string;
+  readonly value: string;
+  /** Write only when the present value is this one. */
+  readonly onlyFrom?: string;
+  /** A kernel without the key (IPv6 off) is fine. */
+  readonly missingOk?: true;
+}

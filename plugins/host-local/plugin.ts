@@ -1,0 +1,21 @@
+import type { Plugin } from "../../cni/plugin.ts";
+import { add } from "./add.ts";
+import { check, status } from "./check.ts";
+import { del, gc } from "./del.ts";
+import { type Machine, thisMachine } from "./machine.ts";
+
+/** The plugin on a machine of the caller's choice. */
+export function makeHostLocal(machine: Machine): Plugin {
+  return {
+    name: "host-local",
+    knownArgs: ["IP"],
+    add: (request) => add(request, machine),
+    del: (request) => del(request, machine),
+    check: (request) => check(request, machine),
+    gc: (request) => gc(request, machine),
+    status: (request) => status(request, machine),
+  };
+}
+
+/** IPAM: hands out addresses of configured ranges, remembered in files, as the reference plugin of the same name. */
+export const hostLocal: Plugin = makeHostLocal(thisMachine);

@@ -1,0 +1,122 @@
+import t from "tap";
+import { eventually } from "../netns/harness/eventually.ts";
+import type { Node } from "../netns/harness/node.ts";
+import { startCluster, type WiredPod } from "./harness/cluster.ts";
+
+/** So long that only the kernel's own notifications can make the agent look again. */
+const NO_RESYNC = "--resync-interval=3600";
+
+/** What the overlay put into the kernel, as text. */
+function overlayState(node: Node): Promise<string> {
+  return node.sh(`ip -d link show type vxlan | sed -E 's/^[0-9]+: //'; ip address show | grep -A2 'pw(vx|flow)' || true
+    ip route show proto 112; ip -6 route show proto 112; ip neighbour show nud permanent; bridge fdb show | grep dst || true
+    nft list table inet podwire`);
+}
+
+const STATIC_DEVICE = "pwvx1";
+const BREAKAGES = [
+  { name: "F5: the tunnel device", mode: "static", command: `ip link del ${STATIC_DEVICE}` },
+  {
+    name: "F6: the VTEP's MAC address, rewritten",
+    mode: "static",
+    command: `ip link set ${STATIC_DEVICE} address 02:00:00:00:00:99`,
+  },
+  { name: "the tunnel device, switched off", mode: "static", command: `ip link set ${STATIC_DEVICE} down` },
+  {
+    name: "an FDB entry",
+    mode: "static",
+    command: `bridge fdb show dev ${STATIC_DEVICE} | awk '/dst/{print $1; exit}' | xargs -I{} bridge fdb del {} dev ${STATIC_DEVICE}`,
+  },
+  { name: "a neighbour", mode: "static", command: `ip neighbour flush dev ${STATIC_DEVICE} nud permanent` },
+  { name: "F8: the nft table", mode: "static", command: "nft delete table inet podwire" },
+  { name: "F8: one element of a set", mode: "static", command: "nft flush set inet podwire overlay_own4" },
+  { name: "F5: the tunnel device", mode: "flow", command: "ip link del pwflow4790" },
+  {
+    name: "a route",
+    mode: "flow",
+    command: "ip route show proto 112 | awk '/encap/{print $1; exit}' | xargs ip route del",
+  },
+  {
+    name: "a route, replaced by a wrong one",
+    mode: "flow",
+    command:
+      "ip route show proto 112 | awk '/encap/{print $1; exit}' | xargs -I{} ip route replace {} dev lo proto 112",
+  },
+] as const;
+
+for (const mode of ["static", "flow"] as const) {
+  t.test(`${mode}: what is taken away by hand comes back by the kernel's notification`, async (t) => {
+    const cluster = await startCluster(t, {
+      nodes: 2,
+      controllerFlags: [`--network-mode=${mode}`],
+      agentFlags: [NO_RESYNC],
+    });
+    const [here, there] = (await Promise.all([0, 1].map((index) => cluster.addPod(index, `pod-${index}`)))) as [
+      WiredPod,
+      WiredPod,
+    ];
+    const node = cluster.node(0);
+    const whole = await overlayState(node);
+    t.match(whole, mode === "static" ? /dst 192\.168\.77\.12/ : /encap ip/);
+    for (const { name, command } of BREAKAGES.filter((each) => each.mode === mode)) {
+      await node.sh(command);
+      await eventually(async () => (await overlayState(node)) === whole || undefined, `${name} heals`).catch(
+        async () => {
+          t.equal(await overlayState(node), whole, name);
+        },
+      );
+      t.ok(await here.pod.pings(there.addresses[0] ?? ""), `${name}: pods ping again`);
+    }
+  });
+}
+
+t.test("F7: the tunnels and routes follow the underlay's MTU", async (t) => {
+  const cluster = await startCluster(t, { nodes: 2, agentFlags: [NO_RESYNC] });
+  const node = cluster.node(0);
+  await node.sh("ip link set eth0 mtu 1400");
+  const routes = await eventually(async () => {
+    const text = await node.runOk(["ip", "route", "show", "proto", "112"]);
+    return text.includes("mtu 1364") ? text : undefined;
+  }, "routes with the new MTU");
+  t.match(routes, /encap ip .*mtu 1364/);
+  const { pod } = await cluster.addPod(0, "late");
+  t.match(await pod.runOk(["ip", "link", "show", "eth0"]), /mtu 1364/, "new pods have it too");
+});
+
+t.test("F8: an agent's restart loses no packet, inside or to the world", async (t) => {
+  const cluster = await startCluster(t, { nodes: 2, agentFlags: [NO_RESYNC] });
+  const [here, there] = (await Promise.all([0, 1].map((index) => cluster.addPod(index, `pod-${index}`)))) as [
+    WiredPod,
+    WiredPod,
+  ];
+  await here.pod.pings("192.168.77.1");
+  const inside = here.pod.run(["ping", "-n", "-q", "-i", "0.005", "-w", "4", there.addresses[0] ?? ""]);
+  const outside = here.pod.run(["ping", "-n", "-q", "-i", "0.005", "-w", "4", "192.168.77.1"]);
+  await cluster.agents[0]?.stop("SIGKILL");
+  const agent = await cluster.startAgent(0);
+  await agent.prints(/"msg":"connected"/);
+  for (const [name, { stdout }] of [
+    ["inside", await inside],
+    ["outside", await outside],
+  ] as const) {
+    t.match(stdout, / 0% packet loss/, `${name}: ${stdout}`);
+  }
+});
+
+t.test("a restart, also without a controller, writes nothing to the kernel", async (t) => {
+  const cluster = await startCluster(t, { nodes: 2 });
+  await cluster.addPod(0, "pod");
+  const node = cluster.node(0);
+  await cluster.agents[0]?.stop();
+  await cluster.controller?.stop("SIGKILL");
+  const watch = [node.spawn(["ip", "monitor", "link", "route", "address", "rule"]), node.spawn(["nft", "monitor"])];
+  const state = await overlayState(node);
+  const agent = await cluster.startAgent(0);
+  await agent.prints(/"msg":"disconnected"|not reachable/);
+  await eventually(
+    async () => (await node.run(["curl", "-sf", "http://127.0.0.1:7446/readyz"])).stdout === "ok\n" || undefined,
+    "ready from the saved state",
+  );
+  t.equal(watch.map(({ output }) => output).join(""), "", "no notification");
+  t.equal(await overlayState(node), state);
+});

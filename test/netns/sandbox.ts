@@ -1,0 +1,52 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+
+/** A network and a mount namespace with a /run of its own, gone after the test with all that was made inside. */
+export interface Sandbox {
+  /** Runs a bash script inside and gives what it prints. @throws when a command of it fails, with what it said. */
+  sh(script: string, input?: string): string;
+  /** Whether the script succeeds. */
+  succeeds(script: string): boolean;
+}
+
+interface Test {
+  teardown(callback: () => void): void;
+}
+
+/** Opens a sandbox. Needs root. Inside, `ip netns add` makes further namespaces that nobody outside sees. */
+export function openSandbox(t: Test): Sandbox {
+  const holder = spawn("unshare", ["--net", "--mount", "--propagation", "private", "sleep", "infinity"], {
+    stdio: "ignore",
+  });
+  holder.unref();
+  t.teardown(() => void holder.kill());
+  const pid = waitUntilInside(holder);
+  const sh = (script: string, input = ""): string =>
+    execFileSync("nsenter", ["--target", String(pid), "--net", "--mount", "bash", "-euc", script], {
+      input,
+      encoding: "utf8",
+      stdio: "pipe",
+    });
+  sh("mount -t tmpfs tmpfs /run && ip link set lo up");
+  return {
+    sh,
+    succeeds(script) {
+      try {
+        sh(script);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+  };
+}
+
+// unshare(1) executes the command once it is in its namespaces.
+function waitUntilInside(holder: ChildProcess): number {
+  const { pid } = holder;
+  if (pid === undefined) throw new Error("unshare could not be started");
+  execFileSync("bash", [
+    "-c",
+    `for i in {1..500}; do [ "$(cat /proc/${pid}/comm)" = sleep ] && exit 0; read -rt 0.01 <> <(:) || :; done; exit 1`,
+  ]);
+  return pid;
+}
