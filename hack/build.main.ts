@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   cpSync,
@@ -7,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -49,13 +51,25 @@ function closure(names: readonly string[], from = root, seen = new Map<string, s
   return seen;
 }
 
+/** Into a folder of their own for each set of versions, behind a link: what runs meanwhile keeps what it loaded. */
 function copyUnbundled(): void {
-  for (const [name, folder] of closure(UNBUNDLED)) {
-    cpSync(folder, join(outdir, "lib", "node_modules", name), {
-      recursive: true,
-      filter: (source) => !NOT_SHIPPED.test(source.slice(folder.length)) || name === "etcd3",
-    });
+  const key = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .update(String(NOT_SHIPPED));
+  const name = `lib.${key.digest("hex").slice(0, 12)}`;
+  const target = join(outdir, name);
+  if (!existsSync(target)) {
+    for (const [packageName, folder] of closure(UNBUNDLED)) {
+      cpSync(folder, join(`${target}.new`, "node_modules", packageName), {
+        recursive: true,
+        filter: (source) => !NOT_SHIPPED.test(source.slice(folder.length)),
+      });
+    }
+    renameSync(`${target}.new`, target);
   }
+  rmSync(join(outdir, "lib.link"), { force: true });
+  symlinkSync(name, join(outdir, "lib.link"));
+  renameSync(join(outdir, "lib.link"), join(outdir, "lib"));
 }
 
 async function bundle({ entry, names, mark }: (typeof PROGRAMS)[number]): Promise<void> {
@@ -84,7 +98,6 @@ async function bundle({ entry, names, mark }: (typeof PROGRAMS)[number]): Promis
   }
 }
 
-rmSync(join(outdir, "lib"), { recursive: true, force: true });
 mkdirSync(join(outdir, "bin"), { recursive: true });
 writeFileSync(join(outdir, "package.json"), '{ "type": "commonjs" }\n'); // the bundles have no file extension
 copyUnbundled();

@@ -73,8 +73,11 @@ export class ReservationBuckets {
   }
 
   /** The buckets that were changed, as they are to be stored. */
-  changes(): readonly { readonly name: string; readonly text: string }[] {
-    return [...this.#changed].map((name) => ({ name, text: encodeBucket(this.#bucket(name)) }));
+  changes(): readonly { readonly name: string; readonly text: string | undefined }[] {
+    return [...this.#changed].map((name) => {
+      const bucket = this.#bucket(name);
+      return { name, text: bucket.length === 0 ? undefined : encodeBucket(bucket) };
+    });
   }
 
   #bucket(name: string): Reservation[] {

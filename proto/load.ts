@@ -8,6 +8,8 @@ const OPTIONS: Options = { longs: Number, enums: String, defaults: true, oneofs:
 
 /** Loads the services and message types of proto/podwire.proto, without reading any file. */
 export function loadProto(): ProtoGrpcType["podwire"]["v1"] {
-  const grpcObject = loadPackageDefinition(fromJSON(descriptor as Parameters<typeof fromJSON>[0], OPTIONS)) as unknown as ProtoGrpcType;
+  const grpcObject = loadPackageDefinition(
+    fromJSON(descriptor as Parameters<typeof fromJSON>[0], OPTIONS),
+  ) as unknown as ProtoGrpcType;
   return grpcObject.podwire.v1;
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { Daemon, type Finished, type RunOptions, run, runOk } from "./exec.ts";
 import { Pod } from "./pod.ts";
 import { Runtime } from "./runtime.ts";
-import { snapshot } from "./snapshot.ts";
+import { type SnapshotOptions, snapshot } from "./snapshot.ts";
 
 /** What a test needs of tap to clean up after itself; anything with a teardown serves (the demo has its own). */
 export interface Owner {
@@ -105,8 +105,8 @@ export class Node implements Owner {
   }
 
   /** The node's links, addresses, routes, neighbours, rules and nft ruleset as text, random parts removed. */
-  snapshot(): Promise<string> {
-    return snapshot(this);
+  snapshot(options?: SnapshotOptions): Promise<string> {
+    return snapshot(this, options);
   }
 
   teardown(work: () => Promise<void> | void): void {

@@ -9,8 +9,11 @@ const SECTIONS: readonly (readonly string[])[] = [
   ["bridge", "fdb", "show"],
   ["ip", "rule", "show"],
   ["nft", "list", "ruleset"],
-  ["sh", "-c", "find /var/lib/cni /run/podwire /var/lib/podwire -type f 2>/dev/null | sort"],
 ];
+const FILES = ["sh", "-c", "find /var/lib/cni /run/podwire /var/lib/podwire -type f 2>/dev/null | sort"] as const;
+
+/** Lines about what the kernel does by itself some time after a link changed: its own fe80:: address, learned MACs. */
+const BY_ITSELF = /LINK-LOCAL|fe80::|valid_lft|MAC dev \S+ (self|master \S+$)/;
 
 /** What differs between two runs although nothing leaked: interface numbers, random addresses, timers, counters. */
 const RANDOM: readonly (readonly [pattern: RegExp, replacement: string])[] = [
@@ -23,20 +26,28 @@ const RANDOM: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/\b(\w+_timer) +[\d.]+/g, "$1 T"],
   [/packets \d+ bytes \d+/g, "packets N bytes N"],
   [/ (tentative|dadfailed)\b/g, ""],
+  [/NO-CARRIER,|,LOWER_UP| linkdown/g, ""],
+  [/ state (UP|DOWN|UNKNOWN)/g, ""],
   [/ # handle \d+/g, ""],
   [/ proto kernel_(lo|ll|ra)\b/g, ""],
 ];
 
+export interface SnapshotOptions {
+  /** Also the names of files under /var/lib/cni, /var/lib/podwire and /run/podwire; true when absent. */
+  readonly files?: boolean;
+}
+
 /** The node's state as text that is equal when nothing is left behind; made with ip(8), bridge(8), nft(8) and find(1). */
-export async function snapshot(node: Node): Promise<string> {
-  const texts = await Promise.all(SECTIONS.map((argv) => node.run(argv)));
-  return SECTIONS.map((argv, i) => `# ${argv.join(" ")}\n${clean(texts[i]?.stdout ?? "")}`).join("\n");
+export async function snapshot(node: Node, { files = true }: SnapshotOptions = {}): Promise<string> {
+  const sections = files ? [...SECTIONS, FILES] : SECTIONS;
+  const texts = await Promise.all(sections.map((argv) => node.run(argv)));
+  return sections.map((argv, i) => `# ${argv.join(" ")}\n${clean(texts[i]?.stdout ?? "")}`).join("\n");
 }
 
 function clean(text: string): string {
   const replaced = RANDOM.reduce((so, [pattern, replacement]) => so.replace(pattern, replacement), text);
-  return replaced
-    .split("\n")
+  const lines = replaced.split("\n").filter((line) => !BY_ITSELF.test(line));
+  return lines
     .map((line) => line.trimEnd())
     .join("\n")
     .trim();

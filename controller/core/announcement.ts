@@ -1,0 +1,124 @@
+import type { Address } from "../../net/address.ts";
+import type { Condition__Output } from "../../proto/gen/podwire/v1/Condition.ts";
+import type { HeldSubnet__Output } from "../../proto/gen/podwire/v1/HeldSubnet.ts";
+import type { Hello__Output } from "../../proto/gen/podwire/v1/Hello.ts";
+import type { NodeStatus__Output } from "../../proto/gen/podwire/v1/NodeStatus.ts";
+import type { Pod__Output } from "../../proto/gen/podwire/v1/Pod.ts";
+import { holdsAddress } from "./block.ts";
+import { invalid, RequestError } from "./error.ts";
+import type { Claim, Held } from "./leases.ts";
+import type { State } from "./state.ts";
+import {
+  checkAddress,
+  checkInteger,
+  checkList,
+  checkName,
+  checkNodeAddresses,
+  checkPrefix,
+  checkText,
+} from "./validate.ts";
+
+/** A node has few networks; more held subnets than this are no honest claim. */
+const MOST_HELD = 64;
+/** The kubelet's default limit is 110 pods. */
+const MOST_PODS = 4096;
+
+/** What a pod is, as its node reported it. */
+export interface Pod {
+  readonly network: string;
+  readonly containerId: string;
+  readonly interfaceName: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly addresses: readonly Address[];
+  readonly createdAt: number;
+}
+
+export interface Condition {
+  readonly type: string;
+  readonly status: boolean;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Checks what a node says of itself, against the protocol and against the networks. @throws RequestError */
+export function checkHello(hello: Hello__Output, state: State): Claim {
+  const networks = checkList("networks", hello.networks, 32, checkName);
+  const unknown = networks.find((name) => !state.networks.has(name));
+  if (unknown !== undefined) {
+    throw new RequestError(
+      "NOT_FOUND",
+      `networks: "${unknown}" does not exist; create it with: cnictl network create ${unknown}`,
+    );
+  }
+  const addresses = checkNodeAddresses("addresses", hello.addresses);
+  if (addresses.length === 0)
+    invalid("addresses", "", "is empty; give the node's address that other nodes can send to");
+  refuseInsideNetwork(addresses, state);
+  const nodeId = checkName("node_id", hello.nodeId, 253);
+  return {
+    nodeId,
+    nodeName: hello.nodeName === "" ? nodeId : checkName("node_name", hello.nodeName, 253),
+    addresses,
+    backends: checkList("backends", hello.backends, 16, (key, item) => checkText(key, item, 64)),
+    version: checkText("version", hello.version, 64),
+    bootId: checkText("boot_id", hello.bootId, 64),
+    networks: networks.length === 0 ? "all" : networks,
+    held: checkHeld(hello.held),
+  };
+}
+
+/** @throws RequestError */
+export function checkHeld(held: readonly HeldSubnet__Output[]): Held[] {
+  return checkList("held", held, MOST_HELD, (key, item) => {
+    const { network, subnet, epoch } = item as HeldSubnet__Output;
+    return {
+      network: checkName(`${key}.network`, network),
+      subnet: checkPrefix(`${key}.subnet`, subnet),
+      epoch: checkInteger(`${key}.epoch`, epoch, 0, Number.MAX_SAFE_INTEGER),
+    };
+  });
+}
+
+/** @throws RequestError */
+export function checkStatus(status: NodeStatus__Output): { pods: Pod[]; conditions: Condition[] } {
+  return {
+    pods: checkList("pods", status.pods, MOST_PODS, (key, item) => checkPod(key, item as Pod__Output)),
+    conditions: checkList("conditions", status.conditions, 32, (key, item) =>
+      checkCondition(key, item as Condition__Output),
+    ),
+  };
+}
+
+function checkPod(key: string, pod: Pod__Output): Pod {
+  return {
+    network: checkName(`${key}.network`, pod.network),
+    containerId: checkText(`${key}.container_id`, pod.containerId, 253),
+    interfaceName: checkText(`${key}.interface_name`, pod.interfaceName, 15),
+    namespace: checkText(`${key}.namespace`, pod.namespace, 253),
+    name: checkText(`${key}.name`, pod.name, 253),
+    addresses: checkList(`${key}.addresses`, pod.addresses, 32, checkAddress),
+    createdAt: checkInteger(`${key}.created_at`, pod.createdAt, 0, Number.MAX_SAFE_INTEGER),
+  };
+}
+
+function checkCondition(key: string, condition: Condition__Output): Condition {
+  return {
+    type: checkName(`${key}.type`, condition.type),
+    status: condition.status,
+    reason: checkText(`${key}.reason`, condition.reason, 253),
+    message: checkText(`${key}.message`, condition.message, 4096),
+  };
+}
+
+function refuseInsideNetwork(addresses: readonly Address[], state: State): void {
+  for (const network of state.networks.values()) {
+    for (const cidr of network.cidrs) {
+      const inside = addresses.find((address) => holdsAddress(cidr, address));
+      if (inside !== undefined) {
+        const message = `addresses: ${inside} lies inside network "${network.name}" (${cidr}); a node's own address must not be one of a pod`;
+        throw new RequestError("FAILED_PRECONDITION", message);
+      }
+    }
+  }
+}

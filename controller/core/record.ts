@@ -1,0 +1,208 @@
+import type { Address, Family } from "../../net/address.ts";
+import type { Mac } from "../../net/mac.ts";
+import { type Prefix, prefixFamily } from "../../net/prefix.ts";
+import { invalid, RequestError } from "./error.ts";
+import { memoize } from "./memo.ts";
+import {
+  checkCidrs,
+  checkInteger,
+  checkList,
+  checkMac,
+  checkName,
+  checkNodeAddresses,
+  checkPrefix,
+  checkSubnetLength,
+  checkText,
+} from "./validate.ts";
+
+/** networks/NAME */
+export interface NetworkRecord {
+  readonly cidrs: readonly Prefix[];
+  /** Length of a node's subnet, for the families of `cidrs`. */
+  readonly subnetLengths: { readonly [F in Family]?: number };
+  readonly backend: BackendRecord;
+  readonly masquerade: boolean;
+  readonly createdAt: number;
+}
+
+export interface BackendRecord {
+  readonly type: "vxlan" | "host-gw";
+  /** Of vxlan. */
+  readonly mode?: "flow" | "static";
+  readonly vni: number;
+  readonly port: number;
+  readonly directRouting: boolean;
+  /** 0: computed by the node. */
+  readonly mtu: number;
+}
+
+/** nodes/ID */
+export interface NodeRecord {
+  readonly name: string;
+  readonly addresses: readonly Address[];
+  readonly backends: readonly string[];
+  readonly version: string;
+  readonly bootId: string;
+  readonly createdAt: number;
+}
+
+/** subnets/NETWORK/SUBNET: a lease or a reservation. */
+export interface SubnetRecord {
+  /** "": reserved for whoever has the name or an address below, or for nobody. */
+  readonly nodeId: string;
+  readonly nodeName: string;
+  readonly addresses: readonly Address[];
+  readonly vtepMac?: Mac;
+  /** Never expires. */
+  readonly reserved: boolean;
+  /** Milliseconds since the Unix epoch; 0 never. */
+  readonly expiresAt: number;
+  readonly createdAt: number;
+}
+
+/** released/NETWORK/SUBNET: an administrator took this lease away; its old owner is told so. Forgotten after a lease's time. */
+export interface ReleaseRecord {
+  readonly nodeId: string;
+  readonly epoch: number;
+  readonly releasedAt: number;
+}
+
+export const KEYS = { networks: "networks/", nodes: "nodes/", subnets: "subnets/", released: "released/" } as const;
+
+export function networkKey(name: string): string {
+  return `${KEYS.networks}${name}`;
+}
+
+export function nodeKey(id: string): string {
+  return `${KEYS.nodes}${id}`;
+}
+
+export function subnetKey(network: string, subnet: Prefix): string {
+  return `${KEYS.subnets}${subnetPath(network, subnet)}`;
+}
+
+export function releaseKey(network: string, subnet: Prefix): string {
+  return `${KEYS.released}${subnetPath(network, subnet)}`;
+}
+
+function subnetPath(network: string, subnet: Prefix): string {
+  return `${network}/${subnet.replace("/", "-")}`;
+}
+
+/** Reads what {@link subnetKey} or {@link releaseKey} wrote after its first part. @throws RequestError */
+export const parseSubnetPath: (path: string) => { network: string; subnet: Prefix } = memoize(65_536, readSubnetPath);
+
+function readSubnetPath(path: string): { network: string; subnet: Prefix } {
+  const [network, subnet, ...rest] = path.split("/");
+  if (subnet === undefined || rest.length > 0) return invalid("key", path, "is not NETWORK/SUBNET");
+  const parsed = checkPrefix("key", subnet.replace(/-(\d+)$/, "/$1"));
+  if (parsed.replace("/", "-") !== subnet) return invalid("key", path, "is not in canonical form");
+  return { network: checkName("key", network), subnet: parsed };
+}
+
+/** Reads a network from a request or the store; fills defaults (lengths 24 and 64, ports 4790 and 8472). @throws RequestError */
+export function checkNetwork(value: object): NetworkRecord {
+  const source = value as Record<string, unknown>;
+  const cidrs = checkCidrs("cidrs", source.cidrs);
+  const lengths = objectAt(source, "subnetLengths");
+  const subnetLengths = Object.fromEntries(
+    cidrs.map((cidr) => {
+      const family = prefixFamily(cidr);
+      return [
+        family,
+        checkSubnetLength(`subnet length of ${cidr}`, lengths[family] || DEFAULT_SUBNET_LENGTH[family], cidr),
+      ];
+    }),
+  );
+  return {
+    cidrs,
+    subnetLengths,
+    backend: checkBackend(objectAt(source, "backend")),
+    masquerade: source.masquerade === true,
+    createdAt: checkTime("createdAt", source.createdAt),
+  };
+}
+
+const DEFAULT_SUBNET_LENGTH = { 4: 24, 6: 64 } as const;
+const DEFAULT_PORT = { flow: 4790, static: 8472 } as const;
+
+function checkBackend(source: Record<string, unknown>): BackendRecord {
+  const type = source.type || "vxlan";
+  if (type !== "vxlan" && type !== "host-gw") return invalid("backend.type", type, "is unknown; use vxlan or host-gw");
+  const mtu = checkInteger("backend.mtu", source.mtu ?? 0, 0, 65535);
+  if (mtu !== 0 && mtu < 576) invalid("backend.mtu", mtu, "is less than 576; use 0 to have it computed");
+  const directRouting = source.directRouting === true;
+  if (type === "host-gw") return { type, vni: 0, port: 0, directRouting, mtu };
+  const mode = source.mode || "flow";
+  if (mode !== "flow" && mode !== "static") return invalid("backend.mode", mode, "is unknown; use flow or static");
+  return {
+    type,
+    mode,
+    vni: checkInteger("backend.vni", source.vni || 1, 1, 0xffffff),
+    port: checkInteger("backend.port", source.port || DEFAULT_PORT[mode], 1, 65535),
+    directRouting,
+    mtu,
+  };
+}
+
+/** Reads a node's record. @throws RequestError */
+export function checkNode(value: object): NodeRecord {
+  const source = value as Record<string, unknown>;
+  return {
+    name: checkName("name", source.name, 253),
+    addresses: checkNodeAddresses("addresses", source.addresses),
+    backends: checkList("backends", source.backends, 16, (key, item) => checkText(key, item, 64)),
+    version: checkText("version", source.version, 64),
+    bootId: checkText("bootId", source.bootId, 64),
+    createdAt: checkTime("createdAt", source.createdAt),
+  };
+}
+
+/** Reads a subnet's record. @throws RequestError */
+export function checkSubnet(value: object): SubnetRecord {
+  const source = value as Record<string, unknown>;
+  const nodeId = source.nodeId === "" ? "" : checkName("nodeId", source.nodeId, 253);
+  const nodeName = source.nodeName === "" ? "" : checkName("nodeName", source.nodeName, 253);
+  return {
+    nodeId,
+    nodeName,
+    addresses: checkNodeAddresses("addresses", source.addresses),
+    ...(source.vtepMac === undefined ? {} : { vtepMac: checkMac("vtepMac", source.vtepMac) }),
+    reserved: source.reserved === true,
+    expiresAt: checkTime("expiresAt", source.expiresAt),
+    createdAt: checkTime("createdAt", source.createdAt),
+  };
+}
+
+/** Reads a release's record. @throws RequestError */
+export function checkRelease(value: object): ReleaseRecord {
+  const source = value as Record<string, unknown>;
+  return {
+    nodeId: checkName("nodeId", source.nodeId, 253),
+    epoch: checkTime("epoch", source.epoch),
+    releasedAt: checkTime("releasedAt", source.releasedAt),
+  };
+}
+
+/** Reads a value of the store. @throws RequestError when it is not what we write there. */
+export function decodeRecord<T>(text: string, check: (value: object) => T): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new RequestError("INVALID_ARGUMENT", "value is not JSON", { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return invalid("value", text, "is not a JSON object");
+  return check(value);
+}
+
+function checkTime(key: string, value: unknown): number {
+  return checkInteger(key, value, 0, Number.MAX_SAFE_INTEGER);
+}
+
+function objectAt(source: Record<string, unknown>, key: string): Record<string, unknown> {
+  const value = source[key] ?? {};
+  if (typeof value !== "object" || Array.isArray(value)) return invalid(key, value, "is not an object");
+  return value as Record<string, unknown>;
+}

@@ -1,0 +1,42 @@
+import type { GcRequest } from "../../cni/plugin.ts";
+import { attachmentKey, hostVethName } from "../../kernel/mark.ts";
+import { deleteLink, getLink, listLinks } from "../../kernel/rtnetlink/link.ts";
+import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
+import { Attempts } from "./attempts.ts";
+import { deleteEmptyBridge, isOwnBridge } from "./bridge.ts";
+import { listPorts } from "./port.ts";
+import { deleteNetworkRules, pruneRules, whereRulesMatter } from "./rules.ts";
+
+/**
+ * Removes what this network's attachments left, except of the valid ones: rules, links, then (by IPAM's own GC)
+ * addresses. When none is valid, our bridge goes too unless something else is joined to it, and the network's rules.
+ * Only links with our mark for this network are touched.
+ * @throws AggregateError of all that failed
+ */
+export async function gc({ conf, validAttachments, delegator, log }: GcRequest): Promise<void> {
+  const attempts = new Attempts();
+  const names = validAttachments.map(({ containerId, ifName }) => ({ network: conf.name, containerId, ifName }));
+  const keys = new Set(names.map(attachmentKey));
+  const links = new Set(names.map(hostVethName));
+  using node = openRoute();
+  for (const link of listPorts(node, conf.name)) {
+    if (!links.has(link.name)) await attempts.try(link.name, () => deleteLink(node, link.index, { missingOk: true }));
+  }
+  await attempts.try("rules", () =>
+    whereRulesMatter(conf.raw, log, () => {
+      pruneRules(conf.name, keys, (port) => getLink(node, port) !== undefined);
+      if (names.length === 0) deleteNetworkRules(conf.name);
+    }),
+  );
+  if (names.length === 0) await attempts.try("bridge", () => deleteOwnBridges(node, conf.name));
+  const { ipam } = conf;
+  if (ipam !== undefined) await attempts.try("ipam", () => delegator.gc(ipam.type, conf.raw));
+  attempts.finish(`GC of network ${conf.name} is not complete`);
+}
+
+/** There is one, or more when the name in the configuration was changed since. */
+function deleteOwnBridges(node: RouteSocket, network: string): void {
+  for (const link of listLinks(node, { kind: "bridge" })) {
+    if (isOwnBridge(link, network)) deleteEmptyBridge(node, link);
+  }
+}
