@@ -1,10 +1,10 @@
-import { open, stat } from "node:fs/promises";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Attachment } from "./attachment.ts";
 import { decodeConf, pluginType } from "./conf.ts";
 import type { Env } from "./environment.ts";
-import { CniError, Code, messageOf } from "./error.ts";
-import { type Execution, execute, NotStartedError } from "./execute.ts";
+import { CniError, Code, messageOf, NotStartedError } from "./error.ts";
+import type { Execution } from "./execute.ts";
 import { isJsonObject, type JsonObject, parseJsonBytes } from "./json.ts";
 import type { Logger } from "./log.ts";
 import { type PluginCommand, perform } from "./perform.ts";
@@ -72,9 +72,9 @@ export function makeDelegator(options: DelegatorOptions): Delegator {
 type Call = (command: PluginCommand, conf: JsonObject, delegator: Delegator) => Promise<Result | undefined>;
 
 async function findCall(type: string, options: DelegatorOptions): Promise<Call> {
-  const file = await findOnPath(pluginType(type, "delegate"), options.path);
+  const file = findOnPath(pluginType(type, "delegate"), options.path);
   const builtin = Object.hasOwn(options.builtins, type) ? options.builtins[type] : undefined;
-  if (builtin !== undefined && (await isOurs(file))) {
+  if (builtin !== undefined && isOurs(file)) {
     return (command, conf, delegator) => callBuiltin(builtin, command, conf, delegator, options);
   }
   return (command, conf) => callExecutable(type, file, command, conf, options);
@@ -84,11 +84,10 @@ async function findCall(type: string, options: DelegatorOptions): Promise<Call> 
  * The first regular file of that name in the folders.
  * @throws CniError 7 that names type and path.
  */
-async function findOnPath(type: string, path: readonly string[]): Promise<string> {
+function findOnPath(type: string, path: readonly string[]): string {
   for (const folder of path) {
     const file = join(folder, type);
-    const found = await stat(file).catch(() => undefined);
-    if (found?.isFile()) return file;
+    if (isFile(file)) return file;
   }
   throw new CniError(
     Code.invalidConfig,
@@ -96,10 +95,23 @@ async function findOnPath(type: string, path: readonly string[]): Promise<string
   );
 }
 
-async function isOurs(file: string): Promise<boolean> {
-  await using handle = await open(file, "r");
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(256), 0, 256, 0);
-  return buffer.toString("latin1", 0, bytesRead).split("\n")[1] === OUR_SECOND_LINE;
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false; // whatever the reason, there is nothing to execute
+  }
+}
+
+function isOurs(file: string): boolean {
+  const fd = openSync(file, "r");
+  try {
+    const buffer = Buffer.alloc(256);
+    const length = readSync(fd, buffer, 0, buffer.length, 0);
+    return buffer.toString("latin1", 0, length).split("\n")[1] === OUR_SECOND_LINE;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 async function callBuiltin(
@@ -122,6 +134,7 @@ async function callExecutable(
   options: DelegatorOptions,
 ): Promise<Result | undefined> {
   const { env, limit = DELEGATE_LIMIT } = options;
+  const { execute } = await import("./execute.ts"); // most calls execute nothing, and it takes milliseconds to load
   const execution = await execute(file, {
     env: { ...env, CNI_COMMAND: command },
     input: JSON.stringify(conf),

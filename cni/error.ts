@@ -35,6 +35,9 @@ export class CniError extends Error {
   }
 }
 
+/** A delegate's executable could not be started at all, so there is nothing of it to clean up. */
+export class NotStartedError extends CniError {}
+
 /** The JSON form of an error on stdout. */
 export interface ErrorAnswer {
   readonly cniVersion: string;

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Env } from "./environment.ts";
-import { CniError, Code, messageOf } from "./error.ts";
+import { CniError, Code, messageOf, NotStartedError } from "./error.ts";
 import { LARGEST_DOCUMENT } from "./json.ts";
 
 export interface Execution {
@@ -19,9 +19,6 @@ export interface ExecuteOptions {
   /** Milliseconds after which the process and its children are killed. */
   readonly limit: number;
 }
-
-/** The executable could not be started at all, so there is nothing of it to clean up. */
-export class NotStartedError extends CniError {}
 
 /** As libcni does while an installer still has the file open for writing. */
 const BUSY_RETRIES = 5;

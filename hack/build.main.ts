@@ -83,6 +83,7 @@ async function bundle({ entry, names, mark }: (typeof PROGRAMS)[number]): Promis
     target: "node20",
     format: "cjs",
     minifySyntax: true,
+    minifyWhitespace: true, // a third less to compile at every call; names stay, for stack traces
     legalComments: "none",
     logLevel: "warning",
     logOverride: { "empty-import-meta": "silent" },

@@ -1,5 +1,3 @@
-import { isIP } from "node:net";
-
 declare const addressBrand: unique symbol;
 
 /**
@@ -15,20 +13,23 @@ export type Family = 4 | 6;
 /** Bits in an address of the family: 32 or 128. */
 export const ADDRESS_BITS = { 4: 32, 6: 128 } as const;
 
+const IPV4_TEXT = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+const IPV6_GROUP = /^[0-9a-f]{1,4}$/i;
+
 /**
  * Reads an address in text form.
  * @throws RangeError naming the text when it is not an address (zones and leading zeros are refused).
  */
 export function parseAddress(text: string): Address {
-  const family = isIP(text);
-  if (family === 4) return text as Address;
-  if (family === 6 && !text.includes("%")) return addressFromGroups(groupsOf(withoutDottedTail(text)));
-  throw new RangeError(`"${text}" is not an IP address`);
+  if (IPV4_TEXT.test(text)) return text as Address;
+  const plain = withoutDottedTail(text);
+  if (!isIpv6Text(plain)) throw new RangeError(`"${text}" is not an IP address`);
+  return addressFromGroups(groupsOf(plain));
 }
 
 /** Whether the text is an address that {@link parseAddress} accepts. */
 export function isAddress(text: string): boolean {
-  return isIP(text) !== 0 && !text.includes("%");
+  return IPV4_TEXT.test(text) || isIpv6Text(withoutDottedTail(text));
 }
 
 /** 4 or 6. */
@@ -117,6 +118,14 @@ function dottedQuad(value: number): Address {
   return [value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff].join(".") as Address;
 }
 
+/** Whether it is eight groups of hex digits, or fewer and one "::" for at least one zero group. RFC 4291, 2.2. */
+function isIpv6Text(text: string): boolean {
+  const halves = text.split("::");
+  const groups = halves.flatMap((half) => (half === "" ? [] : half.split(":")));
+  if (!groups.every((group) => IPV6_GROUP.test(group))) return false;
+  return halves.length === 1 ? groups.length === 8 : halves.length === 2 && groups.length < 8;
+}
+
 /** The eight groups of an IPv6 address without a dotted tail. */
 function groupsOf(text: string): number[] {
   const [head = "", tail] = text.split("::");
@@ -148,8 +157,8 @@ function formatGroups(groups: readonly number[]): Address {
 
 /** The dotted tail of RFC 4291 2.2 as two groups: `::ffff:192.0.2.1` as `::ffff:c000:201`. */
 function withoutDottedTail(text: string): string {
-  const [, head, tail] = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text) ?? [];
-  if (head === undefined || tail === undefined) return text;
+  const [, head, tail] = /^(.*:)([\d.]+)$/.exec(text) ?? [];
+  if (head === undefined || tail === undefined || !IPV4_TEXT.test(tail)) return text;
   const value = ipv4Value(tail);
   return `${head}${(value >>> 16).toString(16)}:${(value & 0xffff).toString(16)}`;
 }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { isIP } from "node:net";
 import { collapseIPv6Number, IPv6 } from "ip-num";
 import t from "tap";
 import {
@@ -58,6 +59,20 @@ t.test("RFC 5952: the canonical text of random addresses is what ip-num makes of
     t.equal(addressFromBigInt(6, number), address);
     t.equal(address, collapseIPv6Number(new IPv6(number).toString()), address);
   }
+});
+
+t.test("a text is an address when node:net says so, but for zones", async (t) => {
+  const parts = ["::", ":", "1", "ffff", "0", "10.0.0.1", ".", "256", "g", "fe80", "12345", "%eth0", "/8", " ", "A"];
+  let seed = 1;
+  const next = () => {
+    seed = (seed * 48271) % 0x7fffffff;
+    return parts[seed % parts.length] ?? "";
+  };
+  for (let i = 0; i < 20_000; i++) {
+    const text = Array.from({ length: 1 + (i % 9) }, next).join(i % 2 === 0 ? "" : ":");
+    if (isAddress(text) !== (isIP(text) !== 0 && !text.includes("%"))) t.fail(text);
+  }
+  t.equal(isAddress("1:2:3:4:5:6:7:8"), true);
 });
 
 t.test("what is not an address is refused by name", async (t) => {

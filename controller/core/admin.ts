@@ -1,9 +1,8 @@
 import { type Address, parseAddress } from "../../net/address.ts";
-import type { Prefix } from "../../net/prefix.ts";
+import { contains, type Prefix } from "../../net/prefix.ts";
 import type { CreateNetworkRequest__Output } from "../../proto/gen/podwire/v1/CreateNetworkRequest.ts";
 import type { ReserveSubnetRequest__Output } from "../../proto/gen/podwire/v1/ReserveSubnetRequest.ts";
 import { type Store, TRANSACTION_LIMIT } from "../store/store.ts";
-import { holdsAddress, isWithin } from "./block.ts";
 import type { Clock } from "./clock.ts";
 import { Draft } from "./draft.ts";
 import { invalid, RequestError } from "./error.ts";
@@ -132,9 +131,9 @@ export class Admin {
     const address = parseAddressOrRefuse(text);
     const { state } = this.#options.mirror;
     for (const network of state.networks.values()) {
-      if (!network.cidrs.some((cidr) => holdsAddress(cidr, address))) continue;
+      if (!network.cidrs.some((cidr) => contains(cidr, address))) continue;
       for (const subnet of state.subnetsOfNetwork(network.name)) {
-        if (holdsAddress(subnet.subnet, address)) return { network, subnet };
+        if (contains(subnet.subnet, address)) return { network, subnet };
       }
       return { network };
     }
@@ -169,7 +168,7 @@ export class Admin {
     if (clash !== undefined)
       invalid("cidrs", clash.cidr, `overlaps ${clash.otherCidr} of network "${clash.other}"; choose another one`);
     for (const node of state.nodes.values()) {
-      const inside = node.addresses.find((address) => record.cidrs.some((cidr) => holdsAddress(cidr, address)));
+      const inside = node.addresses.find((address) => record.cidrs.some((cidr) => contains(cidr, address)));
       if (inside !== undefined)
         invalid(
           "cidrs",
@@ -220,9 +219,9 @@ export class Admin {
   }
 
   #refuseSecond(network: Network, subnet: Prefix, node: Node): void {
-    const cidr = network.cidrs.find((candidate) => isWithin(candidate, subnet));
+    const cidr = network.cidrs.find((candidate) => contains(candidate, subnet));
     for (const own of this.#options.mirror.state.subnetsOfNode(node.id)) {
-      if (own.network !== network.name || cidr === undefined || !isWithin(cidr, own.subnet)) continue;
+      if (own.network !== network.name || cidr === undefined || !contains(cidr, own.subnet)) continue;
       const message = `node: "${node.name}" holds ${own.subnet} in network "${network.name}"; release that first`;
       throw new RequestError("FAILED_PRECONDITION", message);
     }

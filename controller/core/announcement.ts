@@ -1,10 +1,10 @@
 import type { Address } from "../../net/address.ts";
+import { contains } from "../../net/prefix.ts";
 import type { Condition__Output } from "../../proto/gen/podwire/v1/Condition.ts";
 import type { HeldSubnet__Output } from "../../proto/gen/podwire/v1/HeldSubnet.ts";
 import type { Hello__Output } from "../../proto/gen/podwire/v1/Hello.ts";
 import type { NodeStatus__Output } from "../../proto/gen/podwire/v1/NodeStatus.ts";
 import type { Pod__Output } from "../../proto/gen/podwire/v1/Pod.ts";
-import { holdsAddress } from "./block.ts";
 import { invalid, RequestError } from "./error.ts";
 import type { Claim, Held } from "./leases.ts";
 import type { State } from "./state.ts";
@@ -114,7 +114,7 @@ function checkCondition(key: string, condition: Condition__Output): Condition {
 function refuseInsideNetwork(addresses: readonly Address[], state: State): void {
   for (const network of state.networks.values()) {
     for (const cidr of network.cidrs) {
-      const inside = addresses.find((address) => holdsAddress(cidr, address));
+      const inside = addresses.find((address) => contains(cidr, address));
       if (inside !== undefined) {
         const message = `addresses: ${inside} lies inside network "${network.name}" (${cidr}); a node's own address must not be one of a pod`;
         throw new RequestError("FAILED_PRECONDITION", message);

@@ -1,6 +1,5 @@
 import type { Address } from "../../net/address.ts";
-import { type Prefix, prefixFamily } from "../../net/prefix.ts";
-import { isWithin } from "./block.ts";
+import { contains, type Prefix, prefixFamily } from "../../net/prefix.ts";
 import { Draft } from "./draft.ts";
 import { RequestError } from "./error.ts";
 import type { Pool } from "./pool.ts";
@@ -122,7 +121,7 @@ class Planner {
         subnets: fenced.map(leased),
       };
     }
-    const missing = network.cidrs.filter((cidr) => !own.some((subnet) => isWithin(cidr, subnet.subnet)));
+    const missing = network.cidrs.filter((cidr) => !own.some((subnet) => contains(cidr, subnet.subnet)));
     const exhausted = missing.filter((cidr) => !this.#obtain(network, cidr));
     if (exhausted.length > 0) {
       return {
@@ -150,14 +149,14 @@ class Planner {
     const record = this.#state.subnets.get(subnetKey(network.name, held.subnet));
     if (record !== undefined)
       return record.nodeId === nodeId || this.#isSetAside(record) ? undefined : fence(heldBy(record));
-    const cidr = network.cidrs.find((candidate) => isWithin(candidate, held.subnet));
+    const cidr = network.cidrs.find((candidate) => contains(candidate, held.subnet));
     if (cidr === undefined) return fence(`lies outside ${network.cidrs.join(", ")}`);
     const release = this.#state.releases.get(releaseKey(network.name, held.subnet));
     if (release?.nodeId === nodeId && release.epoch === held.epoch) {
       return fence(`was released by an administrator at ${new Date(release.releasedAt).toISOString()}`);
     }
     for (const own of this.#state.subnetsOfNode(nodeId)) {
-      if (own.network === network.name && isWithin(cidr, own.subnet))
+      if (own.network === network.name && contains(cidr, own.subnet))
         return fence(`expired, and this node holds ${own.subnet} now`);
     }
     if (this.#restored.has(cidr)) return fence("expired, and another one that this node names is given back instead");

@@ -1,5 +1,5 @@
-import { type Prefix, subnetAt, subnetCount } from "../../net/prefix.ts";
-import { blockOf } from "./block.ts";
+import { ADDRESS_BITS, addressToBigInt } from "../../net/address.ts";
+import { type Prefix, prefixAddress, prefixFamily, subnetAt, subnetCount } from "../../net/prefix.ts";
 
 /**
  * Which subnets of one CIDR are free. Finding the first free one costs amortised O(log freed), whatever the number of
@@ -8,6 +8,8 @@ import { blockOf } from "./block.ts";
 export class Pool {
   readonly #cidr: Prefix;
   readonly #length: number;
+  readonly #first: bigint;
+  readonly #hostBits: bigint;
   readonly #used = new Set<number>();
   readonly #held = new Set<number>();
   /** A binary min-heap of indexes below `#next` that became free; may hold taken ones, which are dropped when met. */
@@ -20,6 +22,8 @@ export class Pool {
   constructor(cidr: Prefix, length: number) {
     this.#cidr = cidr;
     this.#length = length;
+    this.#first = addressToBigInt(prefixAddress(cidr));
+    this.#hostBits = BigInt(ADDRESS_BITS[prefixFamily(cidr)] - length);
     const count = subnetCount(cidr, length);
     this.size = count > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(count);
   }
@@ -79,8 +83,7 @@ export class Pool {
   }
 
   #index(subnet: Prefix): number {
-    const { first, hostBits } = blockOf(subnet);
-    return Number((first - blockOf(this.#cidr).first) >> hostBits);
+    return Number((addressToBigInt(prefixAddress(subnet)) - this.#first) >> this.#hostBits);
   }
 }
 

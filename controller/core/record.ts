@@ -2,7 +2,6 @@ import type { Address, Family } from "../../net/address.ts";
 import type { Mac } from "../../net/mac.ts";
 import { type Prefix, prefixFamily } from "../../net/prefix.ts";
 import { invalid, RequestError } from "./error.ts";
-import { memoize } from "./memo.ts";
 import {
   checkCidrs,
   checkInteger,
@@ -90,9 +89,7 @@ function subnetPath(network: string, subnet: Prefix): string {
 }
 
 /** Reads what {@link subnetKey} or {@link releaseKey} wrote after its first part. @throws RequestError */
-export const parseSubnetPath: (path: string) => { network: string; subnet: Prefix } = memoize(65_536, readSubnetPath);
-
-function readSubnetPath(path: string): { network: string; subnet: Prefix } {
+export function parseSubnetPath(path: string): { network: string; subnet: Prefix } {
   const [network, subnet, ...rest] = path.split("/");
   if (subnet === undefined || rest.length > 0) return invalid("key", path, "is not NETWORK/SUBNET");
   const parsed = checkPrefix("key", subnet.replace(/-(\d+)$/, "/$1"));

@@ -1,7 +1,6 @@
 import type { Address } from "../../net/address.ts";
-import { type Prefix, prefixFamily, prefixLength } from "../../net/prefix.ts";
+import { contains, type Prefix, prefixFamily, prefixLength } from "../../net/prefix.ts";
 import type { Entry, StoreEvent } from "../store/store.ts";
-import { isWithin } from "./block.ts";
 import { ChangeLog } from "./change-log.ts";
 import { invalid, RequestError } from "./error.ts";
 import type { Log } from "./log.ts";
@@ -159,7 +158,7 @@ export class State {
       if (!key.startsWith(prefix)) continue;
       const subnet = tryParseSubnet(key);
       for (const [cidr, pool] of pools) {
-        if (subnet !== undefined && isWithin(cidr, subnet) && prefixLength(subnet) === subnetLength(record, cidr)) {
+        if (subnet !== undefined && contains(cidr, subnet) && prefixLength(subnet) === subnetLength(record, cidr)) {
           pool.markUsed(subnet);
         }
       }
@@ -264,7 +263,7 @@ export class State {
 
   #unclaimedKeys(subnet: Subnet): string[] {
     const network = this.networks.get(subnet.network);
-    const cidr = network?.cidrs.find((candidate) => isWithin(candidate, subnet.subnet));
+    const cidr = network?.cidrs.find((candidate) => contains(candidate, subnet.subnet));
     if (cidr === undefined) return [];
     const who = subnet.nodeName === "" ? subnet.addresses : [subnet.nodeName, ...subnet.addresses];
     return who.map((one) => unclaimedKey(subnet.network, cidr, one));
@@ -280,7 +279,7 @@ export function subnetLength(network: NetworkRecord, cidr: Prefix): number {
 /** The pool that the subnet belongs to. @throws RequestError when it is none of the network's subnets */
 export function poolOf(network: Network, subnet: Prefix): Pool {
   for (const [cidr, pool] of network.pools) {
-    if (!isWithin(cidr, subnet)) continue;
+    if (!contains(cidr, subnet)) continue;
     const length = subnetLength(network, cidr);
     if (prefixLength(subnet) !== length)
       return invalid("subnet", subnet, `is no /${length}, as the subnets of network "${network.name}" are`);
@@ -298,7 +297,7 @@ export function overlappingNetwork(
   for (const other of networks) {
     if (other.name === name) continue;
     for (const cidr of cidrs) {
-      const otherCidr = other.cidrs.find((candidate) => isWithin(candidate, cidr) || isWithin(cidr, candidate));
+      const otherCidr = other.cidrs.find((candidate) => contains(candidate, cidr) || contains(cidr, candidate));
       if (otherCidr !== undefined) return { cidr, other: other.name, otherCidr };
     }
   }

@@ -11,7 +11,6 @@ import {
 import { isGroupMac, type Mac, parseMac } from "../../net/mac.ts";
 import { overlaps, type Prefix, parseNetwork, prefixFamily, prefixLength } from "../../net/prefix.ts";
 import { invalid } from "./error.ts";
-import { memoize } from "./memo.ts";
 
 /** CNI specification, network configuration "name". */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
@@ -79,17 +78,13 @@ export function checkNodeAddresses(key: string, value: unknown): Address[] {
 }
 
 function checkUnicast(key: string, value: unknown): Address {
-  const { address, special } = attempt(key, value, classify);
+  const address = attempt(key, value, parseAddress);
+  const special = SPECIAL_ADDRESSES.find(([isSpecial]) => isSpecial(address))?.[1];
   if (special !== undefined) invalid(key, value, `is ${special}; give an address that other nodes can send to`);
   return address;
 }
 
-/** An address, and why nobody can send to it, if so. */
-const classify: (text: string) => { address: Address; special: string | undefined } = memoize(65_536, (text) => {
-  const address = parseAddress(text);
-  return { address, special: SPECIAL_ADDRESSES.find(([isSpecial]) => isSpecial(address))?.[1] };
-});
-
+/** What no node can be reached at. */
 const SPECIAL_ADDRESSES = [
   [isUnspecified, "unspecified"],
   [isLoopback, "a loopback address"],

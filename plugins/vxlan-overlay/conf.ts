@@ -16,7 +16,8 @@ import {
 } from "../../cni/decode.ts";
 import { CniError, Code } from "../../cni/error.ts";
 
-const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+/** Of host-local. */
+export const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
 
 const networkName = refine(string, (name) => {
   checkNetworkName(name);
@@ -67,6 +68,6 @@ export function parseConf(conf: NetConf): OverlayConf {
   }
   if (keys.mesh?.peers.length === 0)
     throw new CniError(Code.invalidConfig, "mesh.peers: [] lists no node; list at least this one");
-  const ipam = object({ dataDir: optional(string, DEFAULT_DATA_DIR) })(conf.ipam?.raw ?? {}, "ipam");
+  const ipam = object({ dataDir: optional(string, DEFAULT_DATA_DIR) })(conf.raw.ipam ?? {}, "ipam");
   return { ...keys, overlay: keys.network ?? conf.name, dataDir: ipam.dataDir };
 }

@@ -1,11 +1,13 @@
+import { join } from "node:path";
 import { CniError, Code } from "../../cni/error.ts";
 import type { AddRequest, CheckRequest, DelRequest, GcRequest, Plugin, StatusRequest } from "../../cni/plugin.ts";
 import type { Result } from "../../cni/result.ts";
 import { contains, prefixAddress } from "../../net/prefix.ts";
 import { type OverlayConf, parseConf } from "./conf.ts";
-import { bridgeConf } from "./delegate.ts";
+import { bridgeConf, removalConf } from "./delegate.ts";
 import { type NodeLease, readLease } from "./lease.ts";
 import { ensureMesh, meshLease } from "./mesh.ts";
+import { refuseNearExhaustion } from "./room.ts";
 
 /**
  * Puts a pod on the node's bridge with an address of the node's leased subnet. Tunnels and routes are the agent's, or,
@@ -16,8 +18,8 @@ export const vxlanOverlay: Plugin = {
   knownArgs: ["IP", "MAC"],
   add,
   check,
-  del: async ({ conf, delegator }: DelRequest) => delegator.del("bridge", bridgeConf(conf, parseConf(conf))),
-  gc: async ({ conf, delegator }: GcRequest) => delegator.gc("bridge", bridgeConf(conf, parseConf(conf))),
+  del: async ({ conf, delegator }: DelRequest) => delegator.del("bridge", removalConf(conf)),
+  gc: async ({ conf, delegator }: GcRequest) => delegator.gc("bridge", removalConf(conf)),
   status,
 };
 
@@ -47,6 +49,7 @@ async function status({ conf, delegator }: StatusRequest): Promise<void> {
   const lease = statusLease(keys);
   refuseUnlessHeld(lease, Code.notAvailable, Code.limitedConnectivity);
   await delegator.status("bridge", bridgeConf(conf, keys, lease));
+  refuseNearExhaustion(lease, join(keys.dataDir, conf.name));
 }
 
 function leaseOf(keys: OverlayConf): NodeLease {

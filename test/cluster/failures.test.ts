@@ -145,12 +145,12 @@ t.test("S12: what the agent and controller write is root's alone", async (t) => 
   const cluster = await startCluster(t, { nodes: 1 });
   const node = cluster.node(0);
   const listing = await node.sh("find /var/lib/podwire /run/podwire -printf '%m %u %y %p\\n'");
-  for (const line of listing.trim().split("\n")) t.match(line, /^(700 root d|600 root f) /);
+  for (const line of listing.trim().split("\n")) t.match(line, /^(700 root [ds]|600 root f) /);
   const asUser = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
   t.not((await node.run([...asUser, "cat", "/run/podwire/networks/default.json"])).code, 0);
   t.not((await node.run([...asUser, "ls", "/var/lib/podwire/agent"])).code, 0);
   const controllerFiles = await cluster.underlay.hub.sh("find /var/lib/podwire -printf '%m %u %y %p\\n'");
-  for (const line of controllerFiles.trim().split("\n")) t.match(line, /^(700 root d|600 root f) /);
+  for (const line of controllerFiles.trim().split("\n")) t.match(line, /^(700 root [ds]|600 root f) /);
   t.match(readFileSync(node.path("/etc/cni/net.d/10-podwire.conflist"), "utf8"), /"cniVersion": "1\.0\.0"/);
   void BIN;
 });
