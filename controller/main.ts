@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
-import { pino } from "pino";
+import { createSecureContext } from "node:tls";
+import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
+import { type Logger, pino } from "pino";
 import { createFirstNetwork, markInitialized } from "./bootstrap.ts";
 import { Controller } from "./core/controller.ts";
-import { RequestError } from "./core/error.ts";
 import type { Log } from "./core/log.ts";
 import { type Options, parseOptions, UsageError } from "./options.ts";
 import { systemClock } from "./server/clock.ts";
@@ -14,36 +15,45 @@ import { importFlannel } from "./store/flannel.ts";
 import { MemoryStore } from "./store/memory.ts";
 import { type Store, StoreUnavailableError } from "./store/store.ts";
 
+/** Between attempts to reach a store that is away at the start. */
+const RETRY_MS = 2_000;
+
 /** Runs a controller until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
   process.umask(0o077); // what it writes is root's alone
+  setLogVerbosity(logVerbosity.NONE); // it prints plain text; errors reach us, and the log, as errors
   const options = parseOptions(process.argv.slice(2), process.env);
-  const log = pino({
-    level: options.logLevel,
-    base: { component: "controller" },
-    timestamp: pino.stdTimeFunctions.isoTime,
-  });
+  const log = openLog(options.logLevel);
+  const stop = nextSignal();
+  let serving = false;
+  void stop.then(() => serving || process.exit(0)); // there is nothing to end well yet
   const serverOptions = readServerOptions(options);
   refusePlaintext(serverOptions);
   const store = await openStore(options);
-  const random = Math.random;
   const controller = new Controller({
     store,
     clock: systemClock,
     log,
     encode: nodeEncoder(),
     leaseTtl: options.leaseTtl,
-    random,
+    random: Math.random,
+    onFatal: end,
   });
-  const metrics = await serveMetrics(controller, options.metricsListen.host, options.metricsListen.port);
+  const { host, port } = options.metricsListen;
+  const metrics = await orExplain(`--metrics-listen: cannot listen on ${host}:${port}`, () =>
+    serveMetrics(controller, host, port),
+  );
   await prepare(store, options, log);
   await controller.start();
-  const server = await listen(controller, serverOptions, log);
+  const server = await orExplain(`--listen: cannot listen on ${serverOptions.host}:${serverOptions.port}`, () =>
+    listen(controller, serverOptions, log),
+  );
   log.info(
     { address: server.address, metrics: metrics.address, store: options.store, tls: options.tlsCert !== undefined },
     "listening",
   );
-  const signal = await nextSignal();
+  serving = true;
+  const signal = await stop;
   log.info({ signal }, "stopping");
   controller.close();
   await server.close();
@@ -51,10 +61,37 @@ async function main(): Promise<void> {
   await store.close();
 }
 
+function openLog(level: string): Logger {
+  return pino({ level, base: { component: "controller" }, timestamp: pino.stdTimeFunctions.isoTime });
+}
+
 function readServerOptions({ listen: address, tlsCert, tlsKey, tlsCa, insecure }: Options): ServerOptions {
   if (tlsCert === undefined || tlsKey === undefined) return { ...address, insecure };
-  const ca = tlsCa === undefined ? {} : { ca: readFileSync(tlsCa) };
-  return { ...address, insecure, tls: { cert: readFileSync(tlsCert), key: readFileSync(tlsKey), ...ca } };
+  const ca = tlsCa === undefined ? {} : { ca: readFlag("--tls-ca", tlsCa) };
+  const tls = { cert: readFlag("--tls-cert", tlsCert), key: readFlag("--tls-key", tlsKey), ...ca };
+  try {
+    createSecureContext(tls);
+  } catch (cause) {
+    const files = `--tls-cert ${tlsCert}, --tls-key ${tlsKey}${tlsCa === undefined ? "" : `, --tls-ca ${tlsCa}`}`;
+    throw new Error(`${files}: are not PEM files of a certificate and its own key`, { cause });
+  }
+  return { ...address, insecure, tls };
+}
+
+function readFlag(flag: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new Error(`${flag}: cannot read ${path}`, { cause });
+  }
+}
+
+async function orExplain<T>(what: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (cause) {
+    throw new Error(what, { cause });
+  }
 }
 
 function openStore(options: Options): Promise<Store> | Store {
@@ -67,15 +104,15 @@ function readEtcdOptions(options: Options): EtcdOptions {
   const { etcdEndpoints, etcdCafile, etcdCertfile, etcdKeyfile, etcdUser, etcdPasswordFile } = options;
   const pair =
     etcdCertfile !== undefined && etcdKeyfile !== undefined
-      ? { cert: readFileSync(etcdCertfile), key: readFileSync(etcdKeyfile) }
+      ? { cert: readFlag("--etcd-certfile", etcdCertfile), key: readFlag("--etcd-keyfile", etcdKeyfile) }
       : {};
   const user =
     etcdUser !== undefined && etcdPasswordFile !== undefined
-      ? { user: { name: etcdUser, password: readFileSync(etcdPasswordFile, "utf8").trimEnd() } }
+      ? { user: { name: etcdUser, password: readFlag("--etcd-password-file", etcdPasswordFile).toString().trimEnd() } }
       : {};
   return {
     endpoints: etcdEndpoints,
-    ...(etcdCafile === undefined ? {} : { tls: { ca: readFileSync(etcdCafile), ...pair } }),
+    ...(etcdCafile === undefined ? {} : { tls: { ca: readFlag("--etcd-cafile", etcdCafile), ...pair } }),
     ...user,
   };
 }
@@ -88,8 +125,8 @@ async function prepare(store: Store, options: Options, log: Log): Promise<void> 
       return;
     } catch (error) {
       if (!(error instanceof StoreUnavailableError)) throw error;
-      log.warn({ err: error }, "the store does not answer; trying again");
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      log.warn({ reason: describe(error) }, "the store does not answer; trying again");
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }
@@ -126,15 +163,17 @@ function nextSignal(): Promise<string> {
   });
 }
 
-main().then(
-  () => process.exit(0),
-  (error: unknown) => {
-    if (error instanceof UsageError) process.exit(error.exitCode);
-    const isUsage = error instanceof PlaintextRefusedError || error instanceof RequestError;
-    process.stderr.write(`podwire-controller: ${describe(error)}\n`);
-    process.exit(isUsage ? 2 : 1);
-  },
-);
+main().then(() => process.exit(0), end);
+
+function end(error: unknown): never {
+  if (error instanceof UsageError) process.exit(error.exitCode);
+  if (error instanceof PlaintextRefusedError) {
+    process.stderr.write(`error: ${error.message}\n`);
+    process.exit(2);
+  }
+  openLog("fatal").fatal({ reason: describe(error) }, "cannot go on");
+  process.exit(1);
+}
 
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -127,17 +127,17 @@ export class Admin {
   }
 
   /** What has the address: the network, its subnet, and the pod that a connected node reported. @throws RequestError */
-  inspect(text: string): { network?: Network; subnet?: Subnet } {
+  inspect(text: string): { address: Address; network?: Network; subnet?: Subnet } {
     const address = parseAddressOrRefuse(text);
     const { state } = this.#options.mirror;
     for (const network of state.networks.values()) {
       if (!network.cidrs.some((cidr) => contains(cidr, address))) continue;
       for (const subnet of state.subnetsOfNetwork(network.name)) {
-        if (contains(subnet.subnet, address)) return { network, subnet };
+        if (contains(subnet.subnet, address)) return { address, network, subnet };
       }
-      return { network };
+      return { address, network };
     }
-    return {};
+    return { address };
   }
 
   /** Drafts a change from the newest state until it is written. */

@@ -38,20 +38,21 @@ export class Allocator {
   }
 
   /**
-   * What the node holds now, written and durable.
+   * What the node holds now, written and durable. Nothing is written any more once `isWanted` says no: a node that has said
+   * hello anew must not find its old addresses written over the new ones.
    * @throws StoreUnavailableError
    */
-  async claim(claim: Claim): Promise<readonly Lease[]> {
+  async claim(claim: Claim, isWanted: () => boolean): Promise<readonly Lease[]> {
     await this.#turn();
     try {
-      return await this.#settle(claim);
+      return await this.#settle(claim, isWanted);
     } finally {
       this.#working--;
       this.#line.shift()?.();
     }
   }
 
-  async #settle(claim: Claim): Promise<readonly Lease[]> {
+  async #settle(claim: Claim, isWanted: () => boolean): Promise<readonly Lease[]> {
     const { mirror, clock, leaseTtl: ttl, isLive, random } = this.#options;
     this.counts.claims++;
     let attempt = 0;
@@ -59,6 +60,7 @@ export class Allocator {
       const plan = planLeases(mirror.state, claim, { now: clock.now(), ttl, attempt, isLive, random });
       if (plan.draft.isEmpty) return plan.leases;
       try {
+        if (!isWanted()) return plan.leases;
         const outcome = await this.#options.store.transact(plan.draft.transaction());
         await mirror.reached(outcome.revision);
         if (outcome.succeeded) writes++;

@@ -3,12 +3,16 @@ import { Admin } from "./admin.ts";
 import { Allocator } from "./allocation.ts";
 import type { Clock } from "./clock.ts";
 import { Distributor, type Encode } from "./distribution.ts";
+import { Health, type StoreReplacedError } from "./health.ts";
 import type { Log } from "./log.ts";
 import { Mirror } from "./mirror.ts";
 import { Notifier } from "./notifier.ts";
 import { type NodeTransport, Session } from "./session.ts";
 import { Sessions } from "./sessions.ts";
 import { Sweeper } from "./sweep.ts";
+
+/** Names of missing networks that are told; the rest may be a node's invention. */
+const MOST_MISSING = 100;
 
 export interface ControllerOptions {
   readonly store: Store;
@@ -19,6 +23,8 @@ export interface ControllerOptions {
   readonly leaseTtl: number;
   /** A number in [0, 1). */
   readonly random: () => number;
+  /** The controller cannot go on and must be started anew; what it told nodes stands. */
+  readonly onFatal: (error: StoreReplacedError) => void;
 }
 
 /** One controller without its sockets: any number of them may serve the same store. */
@@ -30,19 +36,25 @@ export class Controller {
   readonly admin: Admin;
   readonly notifier: Notifier;
   readonly sweeper: Sweeper;
+  readonly health: Health;
   readonly #options: ControllerOptions;
   readonly #streams = new Set<Session>();
   /** When nodes that are gone were last heard of, by id. */
   readonly #lastSeen = new Map<string, number>();
   /** Sessions by the store's key of each subnet that they were told to hold. */
   readonly #holders = new Map<string, Session>();
+  /** Networks that do not exist and of which nodes hold subnets. */
+  readonly #missing = new Set<string>();
   #seenRevision = 0;
 
   constructor(options: ControllerOptions) {
-    const { store, clock, log, leaseTtl, random } = options;
+    const { store, clock, log, leaseTtl, random, onFatal } = options;
+    // Of this controller only: a node that another replica serves counts as gone here. Its lease is safe all the same, since
+    // nothing but time takes leases away; only a clash of addresses (F11) between nodes of two replicas goes unnoticed.
     const isLive = (nodeId: string) => this.sessions.get(nodeId) !== undefined;
     this.#options = options;
-    this.mirror = new Mirror({ store, clock, log });
+    this.mirror = new Mirror({ store, clock, log, onFatal });
+    this.health = new Health({ store, mirror: this.mirror, clock, log, onFatal });
     this.distributor = new Distributor({ state: this.mirror.state, clock, encode: options.encode });
     this.allocator = new Allocator({ store, mirror: this.mirror, clock, leaseTtl, isLive, random });
     this.admin = new Admin({ store, mirror: this.mirror, clock, sessions: this.sessions });
@@ -55,6 +67,7 @@ export class Controller {
   async start(): Promise<void> {
     await this.mirror.start();
     this.sweeper.start();
+    this.health.start();
   }
 
   /** A node opened a stream; hand the session its messages, and call `end` when the stream is gone. */
@@ -80,6 +93,7 @@ export class Controller {
         leaseTtl,
         holders: this.#holders,
         changed: (kind) => this.notifier.changed(kind),
+        noteHeld: (network) => this.#noteHeld(network),
       },
     );
     this.#streams.add(session);
@@ -94,9 +108,19 @@ export class Controller {
   /** Ends every session well and stops following the store, which stays open. */
   close(): void {
     this.sweeper.close();
+    this.health.close();
     this.distributor.close();
     this.mirror.close();
     for (const session of [...this.#streams]) session.end(undefined);
+  }
+
+  /** Tells the operator of a network that was lost with the store: it cannot come back by itself. */
+  #noteHeld(network: string): void {
+    if (this.mirror.state.networks.has(network) || this.#missing.has(network) || this.#missing.size >= MOST_MISSING)
+      return;
+    this.#missing.add(network);
+    const advice = "if it was lost with the store, make it again with the same CIDRs: cnictl network create";
+    this.#options.log.warn({ network }, `a node holds a subnet of it, but this network does not exist; ${advice}`);
   }
 
   #stateChanged(): void {

@@ -46,7 +46,7 @@ export interface PlanOptions {
   readonly ttl: number;
   /** How many races this claim has lost; spreads the choice of subnets. */
   readonly attempt: number;
-  /** Whether that node has a session. */
+  /** Whether that node has a session with this controller; one that another replica serves counts as gone. */
   readonly isLive: (nodeId: string) => boolean;
   /** A number in [0, 1). */
   readonly random: () => number;

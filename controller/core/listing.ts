@@ -1,4 +1,3 @@
-import type { Address } from "../../net/address.ts";
 import type { InspectAddressResponse } from "../../proto/gen/podwire/v1/InspectAddressResponse.ts";
 import type { Node as NodeMessage } from "../../proto/gen/podwire/v1/Node.ts";
 import type { Pod as PodMessage } from "../../proto/gen/podwire/v1/Pod.ts";
@@ -59,12 +58,10 @@ export function inspectionMessage(
   lastSeen: (nodeId: string) => number,
   text: string,
 ): InspectAddressResponse {
-  const { network, subnet } = admin.inspect(text);
+  const { address, network, subnet } = admin.inspect(text);
   const node = subnet === undefined ? undefined : state.nodes.get(subnet.nodeId);
   const session = node === undefined ? undefined : sessions.get(node.id);
-  const pod = session?.report.pods.find(
-    (one) => one.network === network?.name && one.addresses.includes(text as Address),
-  );
+  const pod = session?.report.pods.find((one) => one.network === network?.name && one.addresses.includes(address));
   return {
     network: network === undefined ? null : networkMessage(network),
     subnet: subnet === undefined ? null : subnetMessage(subnet),

@@ -8,7 +8,7 @@ import { type Prefix, prefixAddress, prefixFamily, subnetAt, subnetCount } from 
 export class Pool {
   readonly #cidr: Prefix;
   readonly #length: number;
-  readonly #first: bigint;
+  readonly #base: bigint;
   readonly #hostBits: bigint;
   readonly #used = new Set<number>();
   readonly #held = new Set<number>();
@@ -22,7 +22,7 @@ export class Pool {
   constructor(cidr: Prefix, length: number) {
     this.#cidr = cidr;
     this.#length = length;
-    this.#first = addressToBigInt(prefixAddress(cidr));
+    this.#base = addressToBigInt(prefixAddress(cidr));
     this.#hostBits = BigInt(ADDRESS_BITS[prefixFamily(cidr)] - length);
     const count = subnetCount(cidr, length);
     this.size = count > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(count);
@@ -83,7 +83,7 @@ export class Pool {
   }
 
   #index(subnet: Prefix): number {
-    return Number((addressToBigInt(prefixAddress(subnet)) - this.#first) >> this.#hostBits);
+    return Number((addressToBigInt(prefixAddress(subnet)) - this.#base) >> this.#hostBits);
   }
 }
 

@@ -29,6 +29,8 @@ export interface SessionOptions {
   /** How long a lease lasts, in milliseconds. */
   readonly leaseTtl: number;
   readonly changed: (kind: Kind) => void;
+  /** A node said at hello that it holds a subnet of that network. */
+  readonly noteHeld: (network: string) => void;
   /** By the store's key of a subnet: the session that was told to hold it. */
   readonly holders: Map<string, Session>;
 }
@@ -145,6 +147,7 @@ export class Session implements Member {
     this.#options.sessions.admit(this);
     this.#admitted = true;
     this.#setHeld(claim.held);
+    for (const { network } of claim.held) this.#options.noteHeld(network);
     this.#expect("the store does not answer; the node is served again when it does", "UNAVAILABLE");
     this.#plan("all");
   }
@@ -173,7 +176,10 @@ export class Session implements Member {
   async #settle(send: "changed" | "all"): Promise<void> {
     const { allocator, clock, log } = this.#options;
     try {
-      const leases = await allocator.claim({ ...this.claim, held: [...this.#held.values()].flat() });
+      const leases = await allocator.claim(
+        { ...this.claim, held: [...this.#held.values()].flat() },
+        () => !this.#closed,
+      );
       this.#claiming = false;
       if (this.#closed) return;
       const again = this.#again;
@@ -187,7 +193,7 @@ export class Session implements Member {
         this.#fail(error);
         return;
       }
-      log.warn({ err: error, node: this.claim.nodeId }, "cannot renew while the store is away; trying again");
+      log.debug({ err: error, node: this.claim.nodeId }, "cannot renew while the store is away; trying again");
       clock.after(RETRY_MS, () => this.#closed || this.#plan(send));
     }
   }

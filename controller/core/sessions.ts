@@ -11,7 +11,7 @@ export interface Member {
   end(error: RequestError): void;
 }
 
-/** Who is connected: one session a node, one node an address. */
+/** Who is connected to this controller: one session a node, one node an address. Replicas do not know of each other's sessions. */
 export class Sessions<S extends Member> {
   readonly #byNode = new Map<string, S>();
   readonly #byAddress = new Map<Address, S>();

@@ -56,6 +56,7 @@ export class Testbed {
   readonly clock = new VirtualClock();
   readonly store: MemoryStore;
   readonly log: LogLine[] = [];
+  readonly fatal: Error[] = [];
   readonly controllers: Controller[] = [];
   readonly leaseTtl: number;
 
@@ -85,6 +86,7 @@ export class Testbed {
       encode: responseSerialize,
       leaseTtl: this.leaseTtl,
       random: Math.random,
+      onFatal: (error) => void this.fatal.push(error),
     });
     this.controllers.push(controller);
     await controller.start();

@@ -61,8 +61,18 @@ export function adminHandlers(controller: Controller, log: Log): AdminHandlers {
     Watch: (call) => {
       try {
         const kinds = call.request.kinds.length === 0 ? KINDS : call.request.kinds.map(checkKind);
-        const stop = controller.notifier.watch(kinds, (changed) => {
-          call.write({ revision: distributor.revision, kinds: [...changed] });
+        const pending = new Set<Kind>();
+        let isFull = false; // the reader is slow: what happens meanwhile becomes one message
+        const tell = (changed: readonly Kind[]) => {
+          for (const kind of changed) pending.add(kind);
+          if (isFull || pending.size === 0) return;
+          isFull = !call.write({ revision: distributor.revision, kinds: [...pending] });
+          pending.clear();
+        };
+        const stop = controller.notifier.watch(kinds, tell);
+        call.on("drain", () => {
+          isFull = false;
+          tell([]);
         });
         call.on("cancelled", stop);
         call.on("error", stop);

@@ -9,11 +9,6 @@ export interface MetricsServer {
   close(): Promise<void>;
 }
 
-/** Why the controller cannot serve nodes now; none: it can. */
-export function unreadyReasons(controller: Controller): string[] {
-  return controller.mirror.synced ? [] : ["the store does not answer, or was not read yet"];
-}
-
 /** Serves the controller's metrics and health on that address. */
 export async function serveMetrics(controller: Controller, host: string, port: number): Promise<MetricsServer> {
   const registry = new Registry();
@@ -27,7 +22,7 @@ export async function serveMetrics(controller: Controller, host: string, port: n
     if (request.method !== "GET" && request.method !== "HEAD") return reply(405, "only GET\n");
     if (path === "/healthz") return reply(200, "ok\n");
     if (path === "/readyz") {
-      const reasons = unreadyReasons(controller);
+      const reasons = controller.health.reasons();
       return reasons.length === 0 ? reply(200, "ok\n") : reply(503, `${reasons.join("\n")}\n`);
     }
     if (path !== "/metrics") return reply(404, "try /metrics, /healthz or /readyz\n");
@@ -42,7 +37,7 @@ export async function serveMetrics(controller: Controller, host: string, port: n
 }
 
 function addGauges(registry: Registry, controller: Controller): void {
-  const { mirror, sessions, distributor, allocator } = controller;
+  const { mirror, sessions, distributor, allocator, health } = controller;
   const { state } = mirror;
   const gauge = (name: string, help: string, read: () => number) => {
     new Gauge({ name: `podwire_controller_${name}`, help, registers: [registry], collect: set(read) });
@@ -52,7 +47,7 @@ function addGauges(registry: Registry, controller: Controller): void {
   gauge("networks", "Networks", () => state.networks.size);
   gauge("subnets", "Subnets leased or reserved", () => state.subnets.size);
   gauge("revision", "Revision of the last change that nodes are told of", () => distributor.revision);
-  gauge("store_synced", "1 while the store is being followed", () => (mirror.synced ? 1 : 0));
+  gauge("store_synced", "1 while the store answers and is followed", () => (health.reasons().length === 0 ? 1 : 0));
   gauge("claims_total", "Lease claims handled", () => allocator.counts.claims);
   gauge("conflicts_total", "Compare-and-swaps that lost a race and were repeated", () => allocator.counts.conflicts);
   gauge("snapshots_sent_total", "Snapshots sent to nodes", () => distributor.counts.snapshots);

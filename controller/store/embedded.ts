@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { open, type RootDatabase } from "lmdb";
 import { Keyspace } from "./keyspace.ts";
-import { acquireLock, type Lock } from "./lock.ts";
+import { acquireLock, type Lock, type Register } from "./lock.ts";
 import {
   type Entry,
   type Listing,
@@ -17,12 +17,16 @@ import {
 
 /** Revision counter; no path of ours begins with NUL. */
 const REVISION_KEY = "\0revision";
+/** The socket's name of the process that has the store open. */
+const HOLDER_KEY = "\0holder";
 
 interface StoredValue {
   readonly value: string;
   readonly createRevision: number;
   readonly modRevision: number;
 }
+
+type Database = RootDatabase<StoredValue | number | string, string>;
 
 interface Pending {
   readonly revision: number;
@@ -37,18 +41,18 @@ interface Pending {
  */
 export class EmbeddedStore implements Store {
   readonly #keyspace: Keyspace;
-  readonly #database: RootDatabase<StoredValue | number, string>;
+  readonly #database: Database;
   readonly #lock: Lock;
   #queue: Pending[] = [];
   #writing: Promise<void> | undefined;
   #failure: Error | undefined;
 
-  private constructor(database: RootDatabase<StoredValue | number, string>, lock: Lock) {
+  private constructor(database: Database, lock: Lock) {
     this.#database = database;
     this.#lock = lock;
     const entries: Entry[] = [];
     for (const { key, value } of database.getRange()) {
-      if (key !== REVISION_KEY && typeof value === "object") entries.push({ key, ...value });
+      if (typeof value === "object") entries.push({ key, ...value });
     }
     const revision = database.get(REVISION_KEY);
     this.#keyspace = new Keyspace(entries, typeof revision === "number" ? revision : 0);
@@ -59,15 +63,12 @@ export class EmbeddedStore implements Store {
    * @throws LockedError when another process has it open
    */
   static async open(directory: string): Promise<EmbeddedStore> {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const lock = await acquireLock(directory, "controller.lock");
+    const database = openDatabase(directory);
     try {
-      // overlappingSync off: a commit is on disk when its promise resolves.
-      const path = join(directory, "store.mdb");
-      return new EmbeddedStore(open({ path, noSubdir: true, overlappingSync: false, encoding: "json" }), lock);
+      return new EmbeddedStore(database, await acquireLock(directory, holderIn(database)));
     } catch (error) {
-      await lock.release();
-      throw new Error(`cannot open the store in ${directory}`, { cause: error });
+      await database.close();
+      throw error;
     }
   }
 
@@ -142,6 +143,29 @@ export class EmbeddedStore implements Store {
   #unavailable(): StoreUnavailableError {
     return new StoreUnavailableError(this.#failure?.message ?? "the store is closed", { cause: this.#failure });
   }
+}
+
+function openDatabase(directory: string): Database {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // overlappingSync off: a commit is on disk when its promise resolves.
+    return open({ path: join(directory, "store.mdb"), noSubdir: true, overlappingSync: false, encoding: "json" });
+  } catch (cause) {
+    throw new Error(`cannot open the store in ${directory}; give another --data-dir, or restore it`, { cause });
+  }
+}
+
+/** lmdb lets one process at a time into a write transaction. */
+function holderIn(database: Database): Register {
+  return {
+    exchange: (expected, next) =>
+      database.transactionSync(() => {
+        const holder = database.get(HOLDER_KEY);
+        const name = typeof holder === "string" ? holder : undefined;
+        if (name === expected) database.putSync(HOLDER_KEY, next);
+        return name;
+      }),
+  };
 }
 
 function failed(resolve: (outcome: Outcome) => void): (outcome: Outcome) => void {

@@ -1,4 +1,5 @@
-import { closeSync, constants, openSync, statSync, unlinkSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { closeSync, constants, openSync, rmSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 
 /** Another living process holds the lock. */
@@ -10,60 +11,75 @@ export interface Lock {
   release(): Promise<void>;
 }
 
+/** Where the holder's name is kept, for whoever has the folder open. */
+export interface Register {
+  /** Writes `next` if the name there is still `expected`; answers the name that was there. Atomic between processes. */
+  exchange(expected: string | undefined, next: string): string | undefined;
+}
+
 /**
- * Takes a lock that the kernel frees when the process dies, however it dies: a listening unix socket in the folder. A
- * socket file that nobody listens on was left by a dead process and is replaced.
+ * Takes a lock that a process loses when it dies, however it dies. Each contender listens on a unix socket of its own in the
+ * folder, under a name that is never used again, and then puts that name into the register in place of the name of nobody
+ * or of one that does not listen. A name that was found dead stays dead, so compare-and-swap leaves no gap between looking
+ * and taking, and nothing depends on process ids, which differ between containers.
  * @throws LockedError
  */
-export async function acquireLock(directory: string, name: string): Promise<Lock> {
+export async function acquireLock(directory: string, register: Register): Promise<Lock> {
   // Socket paths hold 107 bytes; through the folder's descriptor any folder will do.
   const folder = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  const path = `/proc/self/fd/${folder}/${name}`;
+  const path = (name: string) => `/proc/self/fd/${folder}/${name}`;
+  const own = `lock-${randomBytes(8).toString("hex")}.sock`;
+  let server: Server | undefined;
   try {
-    const server = (await listen(path)) ?? (await replaceStale(path, directory));
-    return {
-      release: async () => {
-        await new Promise((resolve) => server.close(resolve)); // takes the file away too
-        closeSync(folder);
-      },
-    };
+    server = await listen(path(own));
+    let dead: string | undefined;
+    for (;;) {
+      const holder = register.exchange(dead, own);
+      if (holder === dead) break;
+      if (holder !== undefined && (await isAlive(path(holder)))) {
+        const advice = "stop it, or give this one its own --data-dir";
+        throw new LockedError(`${directory}: the store is in use by another controller; ${advice}`);
+      }
+      dead = holder;
+    }
+    if (dead !== undefined) rmSync(path(dead), { force: true });
   } catch (error) {
+    await close(server);
     closeSync(folder);
     throw error;
   }
+  return {
+    release: async () => {
+      await close(server);
+      closeSync(folder);
+    },
+  };
 }
 
-async function replaceStale(path: string, directory: string): Promise<Server> {
-  const { ino } = statSync(path);
-  if (!(await isStale(path))) {
-    throw new LockedError(`${directory} is in use by another controller; stop it, or give this one its own --data-dir`);
-  }
-  if (statSync(path).ino === ino) unlinkSync(path);
-  const server = await listen(path);
-  if (server === undefined) throw new LockedError(`${directory} was taken by another controller a moment ago`);
-  return server;
-}
-
-/** Undefined when the path exists. */
-function listen(path: string): Promise<Server | undefined> {
+function listen(path: string): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy());
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EADDRINUSE") resolve(undefined);
-      else reject(error);
-    });
+    server.once("error", reject);
     server.listen(path, () => resolve(server.unref()));
   });
 }
 
-function isStale(path: string): Promise<boolean> {
+/** Takes the socket's file away, too. */
+function close(server: Server | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (server === undefined) resolve();
+    else server.close(() => resolve());
+  });
+}
+
+function isAlive(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect(path, () => {
       socket.destroy();
-      resolve(false);
+      resolve(true);
     });
     socket.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "ECONNREFUSED") resolve(true);
+      if (error.code === "ECONNREFUSED" || error.code === "ENOENT") resolve(false);
       else reject(error);
     });
   });

@@ -56,7 +56,7 @@ t.test("administration over gRPC: lists, inspection, reservations, watch, errors
     interfaceName: "eth0",
     namespace: "ns",
     name: "web",
-    addresses: ["10.0.0.5"],
+    addresses: ["10.0.0.5", "fd00::5"],
   };
   node.call.write({ status: { pods: [pod], conditions: [{ type: "Ready", status: true }] } });
   const admin = new Admin(controller.address, credentials.createInsecure());
@@ -81,6 +81,11 @@ t.test("administration over gRPC: lists, inspection, reservations, watch, errors
     node: { id: "a" },
     pod: { name: "web", nodeName: "worker-1" },
   });
+  t.match(
+    await answerOf((done) => admin.InspectAddress({ address: "FD00:0::5" }, done)),
+    { pod: { name: "web" } },
+    "in whatever form the address is written",
+  );
   t.match(await answerOf((done) => admin.InspectAddress({ address: "fd00::7" }, done)), {
     subnet: { subnet: "fd00::/64" },
     pod: null,
@@ -170,7 +175,7 @@ t.test("a reader that stops reading gets merged state later; the others are not 
     quick.next(({ snapshot }) => snapshot ?? undefined),
   ]);
   slow.call.pause();
-  const names = Array.from({ length: 600 }, (_, i) => i);
+  const names = Array.from({ length: 300 }, (_, i) => i);
   for (let i = 0; i < names.length; i += 20) {
     const some = names
       .slice(i, i + 20)
@@ -178,9 +183,9 @@ t.test("a reader that stops reading gets merged state later; the others are not 
     await Promise.all(some.map((node) => node.lease()));
     for (const node of some) node.close();
   }
-  await until(async () => quick.view().size === 602);
+  await until(async () => quick.view().size === 302);
   slow.call.resume();
-  await until(async () => slow.view().size === 602);
+  await until(async () => slow.view().size === 302);
   t.same([...slow.view()].sort(), [...quick.view()].sort());
   slow.close();
   quick.close();
