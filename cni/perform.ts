@@ -39,8 +39,8 @@ export async function perform(
   }
 
   const attached = present(attachment, "attachment");
+  if (command === "DEL") return void (await plugin.del({ ...request, attachment: attached })); // whatever CNI_ARGS says
   checkArgs(attached.args, plugin.knownArgs);
-  if (command === "DEL") return void (await plugin.del({ ...request, attachment: attached }));
 
   const { netns } = attached;
   if (netns === undefined) throw new CniError(Code.invalidEnvironment, "required env variables [CNI_NETNS] missing");

@@ -62,7 +62,12 @@ async function main(): Promise<void> {
 }
 
 function openLog(level: string): Logger {
-  return pino({ level, base: { component: "controller" }, timestamp: pino.stdTimeFunctions.isoTime });
+  return pino({
+    level,
+    base: { name: "podwire-controller" },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+  });
 }
 
 function readServerOptions({ listen: address, tlsCert, tlsKey, tlsCa, insecure }: Options): ServerOptions {

@@ -38,7 +38,7 @@ export class Sessions<S extends Member> {
     if (old !== undefined && !isSameMachine(old.claim, session.claim)) {
       const message =
         `node_id: "${nodeId}" is in use by another machine (addresses ${old.claim.addresses.join(", ")}, boot id ${old.claim.bootId}, ` +
-        `connected since ${timeText(old.since)}); give this machine an id of its own`;
+        `connected since ${timeText(old.since)}); give this machine an id of its own: delete node-id in its --state-dir and restart podwire-agent`;
       throw new RequestError("ALREADY_EXISTS", message);
     }
     for (const address of addresses) {

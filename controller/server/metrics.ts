@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Controller } from "../core/controller.ts";
 
 /** A listening HTTP server for /metrics, /healthz and /readyz. */
@@ -42,23 +42,34 @@ function addGauges(registry: Registry, controller: Controller): void {
   const gauge = (name: string, help: string, read: () => number) => {
     new Gauge({ name: `podwire_controller_${name}`, help, registers: [registry], collect: set(read) });
   };
+  const counter = (name: string, help: string, read: () => number) => {
+    new Counter({ name: `podwire_controller_${name}`, help, registers: [registry], collect: reach(read) });
+  };
   gauge("sessions", "Nodes connected to this controller", () => sessions.size);
   gauge("nodes", "Nodes known to the store", () => state.nodes.size);
   gauge("networks", "Networks", () => state.networks.size);
   gauge("subnets", "Subnets leased or reserved", () => state.subnets.size);
   gauge("revision", "Revision of the last change that nodes are told of", () => distributor.revision);
   gauge("store_synced", "1 while the store answers and is followed", () => (health.reasons().length === 0 ? 1 : 0));
-  gauge("claims_total", "Lease claims handled", () => allocator.counts.claims);
-  gauge("conflicts_total", "Compare-and-swaps that lost a race and were repeated", () => allocator.counts.conflicts);
-  gauge("snapshots_sent_total", "Snapshots sent to nodes", () => distributor.counts.snapshots);
-  gauge("deltas_sent_total", "Deltas sent to nodes", () => distributor.counts.deltas);
-  gauge("messages_encoded_total", "Messages encoded; one may go to many nodes", () => distributor.counts.encoded);
-  gauge("state_bytes_sent_total", "Bytes of snapshots and deltas sent", () => distributor.counts.bytes);
+  counter("claims_total", "Lease claims handled", () => allocator.counts.claims);
+  counter("conflicts_total", "Compare-and-swaps that lost a race and were repeated", () => allocator.counts.conflicts);
+  counter("snapshots_sent_total", "Snapshots sent to nodes", () => distributor.counts.snapshots);
+  counter("deltas_sent_total", "Deltas sent to nodes", () => distributor.counts.deltas);
+  counter("messages_encoded_total", "Messages encoded; one may go to many nodes", () => distributor.counts.encoded);
+  counter("state_bytes_sent_total", "Bytes of snapshots and deltas sent", () => distributor.counts.bytes);
 }
 
 function set(read: () => number): (this: Gauge) => void {
   return function () {
     this.set(read());
+  };
+}
+
+/** The core counts by itself; a counter here is brought to its number when it is asked for. */
+function reach(read: () => number): (this: Counter) => void {
+  return function () {
+    this.reset();
+    this.inc(read());
   };
 }
 

@@ -6,4 +6,4 @@ import { gc } from "./gc.ts";
 import { status } from "./status.ts";
 
 /** Joins containers by a Linux bridge: the drop-in for the reference plugin of the same name. */
-export const bridge: Plugin = { name: "bridge", knownArgs: ["MAC"], add, del, check, gc, status };
+export const bridge: Plugin = { name: "bridge", knownArgs: ["IP", "MAC"], add, del, check, gc, status };

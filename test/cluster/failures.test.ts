@@ -1,7 +1,7 @@
-import { readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import t from "tap";
 import { eventually } from "../netns/harness/eventually.ts";
-import { BIN } from "../netns/harness/node.ts";
 import { startCluster, type WiredPod } from "./harness/cluster.ts";
 
 t.test(
@@ -59,33 +59,45 @@ t.test("F4: a node whose address changes keeps its subnet, and peers follow", as
   t.notMatch(stdout, /192\.168\.77\.11"/);
 });
 
-t.test(
-  "F11: a second node with a taken address, and a cloned node, are refused with a sentence that names the holder",
-  async (t) => {
-    const cluster = await startCluster(t, { nodes: 2 });
-    const clone = cluster.node(1);
-    await cluster.agents[1]?.stop();
-    await cluster.node(0).sh("true");
-    await clone.sh(
-      "ip address add 192.168.77.11/32 dev eth0; ip address del 192.168.77.12/24 dev eth0; ip route replace 192.168.77.0/24 dev eth0 src 192.168.77.11; ip -6 address flush dev eth0",
-    );
-    // The bridge in the middle must know the clone by its own MAC: answer for the address from there.
-    await cluster.underlay.hub.sh(
-      "ip neighbour flush dev under; bridge link set dev up0 isolated on || true; ip link set up0 down",
-    );
-    const agent = await cluster.startAgent(1);
-    await agent.prints(/"reason":.*"msg":"refused"/).catch(() => t.comment(agent.output));
-    t.match(agent.output, /192\.168\.77\.11/);
-    t.match(agent.output, /node-1/, "the sentence names who holds it");
-    t.match((await clone.run(["curl", "-s", "http://127.0.0.1:7446/readyz"])).stdout, /refuses this node/);
-  },
-);
+t.test("F11: a second node with a taken address is refused with a sentence that names the holder", async (t) => {
+  const cluster = await startCluster(t, { nodes: 2 });
+  const clone = cluster.node(1);
+  await cluster.agents[1]?.stop();
+  await cluster.node(0).sh("true");
+  await clone.sh(
+    "ip address add 192.168.77.11/32 dev eth0; ip address del 192.168.77.12/24 dev eth0; ip route replace 192.168.77.0/24 dev eth0 src 192.168.77.11; ip -6 address flush dev eth0",
+  );
+  // The bridge in the middle must know the clone by its own MAC: answer for the address from there.
+  await cluster.underlay.hub.sh(
+    "ip neighbour flush dev under; bridge link set dev up0 isolated on || true; ip link set up0 down",
+  );
+  const agent = await cluster.startAgent(1);
+  await agent.prints(/"reason":.*"msg":"refused"/).catch(() => t.comment(agent.output));
+  t.match(agent.output, /192\.168\.77\.11/);
+  t.match(agent.output, /node-1/, "the sentence names who holds it");
+  t.match((await clone.run(["curl", "-s", "http://127.0.0.1:7446/readyz"])).stdout, /refuses this node/);
+});
+
+t.test("a cloned machine, with another's node id, is refused with a sentence that says what to delete", async (t) => {
+  const cluster = await startCluster(t, { nodes: 2, agents: 1 });
+  const [original, clone] = [cluster.node(0), cluster.node(1)];
+  const path = "/var/lib/podwire/agent/node-id";
+  mkdirSync(dirname(clone.path(path)), { recursive: true });
+  copyFileSync(original.path(path), clone.path(path));
+  const agent = await cluster.startAgent(1);
+  await agent.prints(/in use by another machine/);
+  t.match(agent.output, /node-1|192\.168\.77\.11/);
+  t.match(agent.output, /node-id/);
+  t.notOk(cluster.hasConflist(1), "no pod is invited");
+  t.equal((await original.run(["curl", "-s", "http://127.0.0.1:7446/readyz"])).stdout, "ok\n", "the original goes on");
+});
 
 t.test("agent killed -9, and its lease files lost: DEL and GC still leave nothing", async (t) => {
   const cluster = await startCluster(t, { nodes: 1 });
   const list = cluster.conflist(0);
   const node = cluster.node(0);
-  const [first, second] = [await cluster.addPod(0, "first"), await cluster.addPod(0, "second")];
+  const first = await cluster.addPod(0, "first");
+  await cluster.addPod(0, "second");
   await cluster.agents[0]?.stop("SIGKILL");
   rmSync(node.path("/run/podwire"), { recursive: true });
   await first.pod.deleteNetns();
@@ -95,7 +107,6 @@ t.test("agent killed -9, and its lease files lost: DEL and GC still leave nothin
   t.notMatch(veths, /^pw/m);
   const reserved = await node.sh("ls /var/lib/cni/networks/default | grep -c '^10\\.' || true");
   t.equal(reserved.trim(), "0");
-  void second;
   const refused = await node.runtime.add(list, await node.pod("third"));
   t.match(refused.json, { code: 11, msg: /podwire-agent running/ }, "ADD without a lease is 'try again later'");
   t.match((await node.runtime.status({ ...list, cniVersion: "1.1.0" }))?.json, { code: 50 });
@@ -152,5 +163,4 @@ t.test("S12: what the agent and controller write is root's alone", async (t) => 
   const controllerFiles = await cluster.underlay.hub.sh("find /var/lib/podwire -printf '%m %u %y %p\\n'");
   for (const line of controllerFiles.trim().split("\n")) t.match(line, /^(700 root [ds]|600 root f) /);
   t.match(readFileSync(node.path("/etc/cni/net.d/10-podwire.conflist"), "utf8"), /"cniVersion": "1\.0\.0"/);
-  void BIN;
 });

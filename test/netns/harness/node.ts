@@ -18,7 +18,7 @@ const REPOSITORY = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 /** Where hack/build puts the executables. */
 export const BIN = join(REPOSITORY, "dist/bin");
 
-/** Makes the node's own /run, /var/lib and /etc, says so, and stays until its stdin closes. */
+/** Makes the node's own /run, /var/lib, /etc and boot id, says so, and stays until its stdin closes. */
 const HOLD = `
 set -e
 mount -t tmpfs -o mode=755 run /run
@@ -26,6 +26,8 @@ mkdir -p /run/netns /run/etc /run/etc-work
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/etc-work etc /etc
 mount -t tmpfs -o mode=755 lib /var/lib
 mkdir -p /etc/cni/net.d /var/lib/cni
+cat /proc/sys/kernel/random/uuid >/run/boot-id
+mount --bind /run/boot-id /proc/sys/kernel/random/boot_id
 ip link set lo up
 echo ready
 exec cat
