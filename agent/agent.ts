@@ -1,50 +1,43 @@
-import { rmSync } from "node:fs";
-import { join } from "node:path";
 import type { Logger } from "pino";
-import { findUnderlay } from "../dataplane/underlay.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
-import { type Address, familyOf, parseAddress } from "../net/address.ts";
-import { prefixAddress } from "../net/prefix.ts";
+import type { Address } from "../net/address.ts";
 import type { Underlay } from "../overlay/network.ts";
-import { encodeLease, leasePath } from "../plugins/vxlan-overlay/lease.ts";
+import type { Delta__Output } from "../proto/gen/podwire/v1/Delta.ts";
 import type { Hello } from "../proto/gen/podwire/v1/Hello.ts";
+import type { Lease__Output } from "../proto/gen/podwire/v1/Lease.ts";
 import type { NodeMessage } from "../proto/gen/podwire/v1/NodeMessage.ts";
-import type { NodeStatus } from "../proto/gen/podwire/v1/NodeStatus.ts";
-import {
-  applyDelta,
-  applyLease,
-  applySnapshot,
-  type ClusterState,
-  dropLease,
-  EMPTY_STATE,
-  heldSubnets,
-} from "./cluster-state.ts";
-import { writeConflist } from "./conflist.ts";
+import type { Snapshot__Output } from "../proto/gen/podwire/v1/Snapshot.ts";
+import { applyDelta, applyLease, applySnapshot, type ClusterState, dropLease, heldSubnets } from "./cluster-state.ts";
+import { Connection } from "./connection.ts";
 import type { Metrics } from "./metrics.ts";
+import type { NodeFiles } from "./node-files.ts";
 import { type AgentOptions, BACKENDS } from "./options.ts";
-import { addressOfEndpoint } from "./overlay-input.ts";
-import { type PassReport, pass } from "./pass.ts";
+import { addressOfEndpoint, leaseRefusal } from "./overlay-input.ts";
+import { Passes, type PassReport } from "./pass.ts";
 import { listPods } from "./pods.ts";
-import type { SessionListener } from "./session.ts";
-import { readFileIfThere, updateFile, writeFileAtomic } from "./state-file.ts";
-import { formatSubnetEnv } from "./subnet-env.ts";
+import { Renewal } from "./renewal.ts";
+import type { SavedState } from "./saved-state.ts";
+import type { Endpoint, SessionListener } from "./session.ts";
+import { nodeStatus, summary } from "./status.ts";
+import { agentUnderlay, announcedAddresses } from "./underlay.ts";
 
-/** Until a node that got no subnet asks again, when nothing told it of room before. */
-const RETRY_SECONDS = 30;
-/** setTimeout's, in milliseconds. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** Enough to see what is going on. */
+const MOST_REFUSED_LEASES = 100;
 
 /** What the agent asks of the world around it. */
 export interface AgentPorts {
   readonly rt: RouteSocket;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly files: NodeFiles;
   /** Asks for a pass soon. */
   trigger(): void;
   /** To the controller, when connected. */
   send(message: NodeMessage): void;
   /** A new hello. */
   reconnect(): void;
+  /** Keeps the state for the next start. */
+  save(state: SavedState): void;
 }
 
 /**
@@ -54,31 +47,37 @@ export interface AgentPorts {
 export class Agent implements SessionListener {
   readonly #options: AgentOptions;
   readonly #ports: AgentPorts;
+  readonly #passes: Passes;
+  readonly #renewal: Renewal;
+  readonly #connection: Connection;
   #state: ClusterState;
-  #connectedTo: string | undefined;
-  #disconnected = "the controller has not been reached yet";
-  /** The controller was reached and said no. */
-  #refused = false;
+  /** Of the controller that was reached last. */
+  #controllerAddress: string | undefined;
   #announced: readonly Address[] = [];
   #report: PassReport | undefined;
-  #ackedRevision = -1;
-  #sentStatus = "";
+  /** What came in on this connection and was not kept. */
+  #refusedLeases: string[] = [];
   #saidRefusals = "";
-  #leaseFiles = new Set<string>();
-  #renewal: NodeJS.Timeout | undefined;
 
-  constructor(options: AgentOptions, ports: AgentPorts, initial?: ClusterState) {
+  constructor(options: AgentOptions, ports: AgentPorts, initial: SavedState) {
     this.#options = options;
     this.#ports = ports;
-    this.#state = initial ?? this.#load();
+    this.#state = initial.state;
+    this.#controllerAddress = initial.controllerAddress;
+    this.#passes = new Passes({ rt: ports.rt, nodeId: options.nodeId, joined: options.networks });
+    this.#connection = new Connection(ports);
+    this.#renewal = new Renewal({
+      renew: () => ports.send({ renew: { held: heldSubnets(this.#state) } }),
+      random: Math.random,
+    });
   }
 
   /** Reasons why ADD would fail now; none: ready. */
   notReady(): readonly string[] {
-    const { leases } = this.#report ?? { leases: [] };
-    if (this.#refused) return [this.#disconnected];
-    if (this.#report === undefined)
-      return [this.#connectedTo === undefined ? this.#disconnected : "the first pass has not ended yet"];
+    const { refusal, problem } = this.#connection;
+    if (refusal !== undefined) return [refusal];
+    if (this.#report === undefined) return [problem ?? "the first pass has not ended yet"];
+    const { leases } = this.#report;
     if (leases.length === 0) return ["the cluster has no network, or this node joins none; see cnictl get networks"];
     return leases
       .filter(({ ready }) => !ready)
@@ -88,18 +87,16 @@ export class Agent implements SessionListener {
   /** The kernel's and the controller's news come to this: one pass. @throws Error when something is left to do */
   async reconcile(): Promise<void> {
     if (this.#state.revision === 0) return; // nothing was ever heard: what the kernel holds may be all that works
-    const underlay = this.#underlay();
-    this.#announce(underlay);
-    const end = this.#ports.metrics.passSeconds.startTimer();
-    const { nodeId, networks: joined } = this.#options;
+    this.#forgetInTime();
     const state = this.#state;
-    const report = await pass(state, { rt: this.#ports.rt, nodeId, underlay, joined });
+    const end = this.#ports.metrics.passSeconds.startTimer();
+    const found = await this.#pass(state);
     end();
+    const report = this.#publish(found);
     this.#report = report;
-    this.#publish(report);
-    this.#acknowledge(state.revision, report);
+    this.#connection.acknowledge(state.revision, report.failures);
     this.reportStatus();
-    if (report.failures.length > 0) throw new Error(report.failures.join("; "));
+    if (report.failures.length > 0) throw new Error(summary(report.failures).join("; "));
   }
 
   /** Tells the controller of pods and conditions when they are others than before, and lets go of emptied fenced leases. */
@@ -107,40 +104,18 @@ export class Agent implements SessionListener {
     const pods = listPods(this.#ports.rt, this.#options.ipamDataDir);
     this.#ports.metrics.pods.set(pods.length);
     this.#releaseFenced(new Set(pods.map(({ network }) => network ?? "")));
-    const reasons = this.notReady();
-    const failures = this.#report?.failures ?? [];
-    const status: NodeStatus = {
-      pods,
-      conditions: [
-        {
-          type: "Ready",
-          status: reasons.length === 0,
-          reason: reasons.length === 0 ? "Ready" : "NotReady",
-          message: reasons.join("; "),
-        },
-        {
-          type: "Converged",
-          status: failures.length === 0,
-          reason: failures.length === 0 ? "Converged" : "Failing",
-          message: failures.join("; "),
-        },
-      ],
-    };
-    const text = JSON.stringify(status);
-    if (this.#connectedTo === undefined || text === this.#sentStatus) return;
-    this.#sentStatus = text;
-    this.#ports.send({ status });
+    this.#connection.report(nodeStatus(pods, this.notReady(), this.#report?.failures ?? []));
   }
 
   // --- what the session tells
 
-  hello(controller: string): Hello | undefined {
-    const { nodeId, nodeName, networks, version, bootId, claimed } = this.#options;
+  hello(controller: Endpoint): Hello | undefined {
+    const { nodeId, nodeName, networks, version, bootId, claimed, underlayDevice } = this.#options;
     try {
-      this.#announced = announcedAddresses(this.#underlay(controller));
+      const underlay = agentUnderlay(this.#ports.rt, underlayDevice, controller.address ?? this.#controllerAddress);
+      this.#announced = announcedAddresses(underlay);
     } catch (error) {
-      this.#disconnected = error instanceof Error ? error.message : String(error);
-      this.#ports.log.error({ controller, err: error }, "no underlay address to announce");
+      this.#connection.unable(controller, error);
       return undefined;
     }
     const held = heldSubnets(this.#state);
@@ -157,146 +132,143 @@ export class Agent implements SessionListener {
     };
   }
 
-  onConnected(controller: string): void {
-    this.#connectedTo = controller;
-    this.#refused = false;
-    this.#ackedRevision = -1;
-    this.#sentStatus = "";
-    this.#ports.metrics.connected.set(1);
-    this.#ports.log.info({ controller }, "connected");
+  onConnected(controller: Endpoint): void {
+    this.#controllerAddress = controller.address ?? this.#controllerAddress;
+    this.#refusedLeases = [];
+    this.#connection.opened(controller);
     this.#ports.trigger();
   }
 
-  onDisconnected(controller: string, reason: string, refused: boolean): void {
-    this.#connectedTo = undefined;
-    this.#ports.metrics.connected.set(0);
-    const said = refused
-      ? `controller ${controller} refuses this node: ${reason}`
-      : `controller ${controller} is not reachable: ${reason}`;
-    if (said !== this.#disconnected)
-      this.#ports.log[refused ? "error" : "warn"]({ controller, reason }, refused ? "refused" : "disconnected");
-    this.#disconnected = said;
-    this.#refused = refused;
+  onDisconnected(controller: Endpoint, reason: string, refused: boolean): void {
+    this.#connection.closed(controller, reason, refused);
   }
 
-  onLease(lease: Parameters<SessionListener["onLease"]>[0]): void {
-    const before = this.#state.leases[lease.network];
-    if (before?.state !== lease.state) {
-      const { network, state, reason, subnets } = lease;
-      this.#ports.log.info({ network, state, reason, subnets: subnets.map(({ subnet }) => subnet) }, "lease");
+  onLease(lease: Lease__Output): void {
+    const { log } = this.#ports;
+    const refusal = leaseRefusal(lease);
+    if (refusal !== undefined) {
+      if (this.#refusedLeases.length < MOST_REFUSED_LEASES) this.#refusedLeases.push(refusal);
+      this.#ports.trigger(); // said there, once for many
+      return;
     }
+    const { network, state, reason, subnets, ttlSeconds } = lease;
+    if (this.#state.leases.get(network)?.state !== state)
+      log.info({ network, state, reason, subnets: subnets.map(({ subnet }) => subnet) }, "lease");
+    this.#renewal.note(network, state === "LEASE_STATE_NONE" ? undefined : ttlSeconds);
     this.#keep(applyLease(this.#state, lease));
-    this.#ports.metrics.leaseExpiry.set({ network: lease.network }, lease.expiresAt / 1000);
-    this.#renewIn(lease.state === "LEASE_STATE_NONE" ? RETRY_SECONDS : lease.ttlSeconds / 3);
   }
 
-  onSnapshot(snapshot: Parameters<SessionListener["onSnapshot"]>[0]): void {
-    this.#keep(applySnapshot(this.#state, snapshot));
+  onSnapshot(snapshot: Snapshot__Output): void {
+    const before = this.#state;
+    const state = applySnapshot(before, snapshot, Date.now());
+    if (state.remembered !== undefined && before.remembered === undefined) {
+      const { networks, subnets, until } = state.remembered;
+      this.#ports.log.error(
+        {
+          revision: snapshot.revision,
+          knownRevision: before.revision,
+          networks: [...networks.keys()].slice(0, 16),
+          subnets: subnets.size,
+          until: new Date(until),
+        },
+        "the controller's store does not know what this node was told before: was it lost, emptied or set back? What it does not mention stays routed until then",
+      );
+    }
+    this.#keep(state);
   }
 
-  onDelta(delta: Parameters<SessionListener["onDelta"]>[0]): void {
+  onDelta(delta: Delta__Output): void {
     this.#keep(applyDelta(this.#state, delta));
-    const waiting = Object.values(this.#state.leases).some(({ state }) => state === "LEASE_STATE_NONE");
-    if (waiting && delta.deletedSubnets.length + delta.networks.length > 0) this.#renew(); // there may be room now
+    const waiting = [...this.#state.leases.values()].some(({ state }) => state === "LEASE_STATE_NONE");
+    if (waiting && delta.deletedSubnets.length + delta.networks.length > 0) this.#renewal.now(); // there may be room now
   }
 
   stop(): void {
-    clearTimeout(this.#renewal);
+    this.#renewal.stop();
   }
 
   // --- inside
 
   #keep(state: ClusterState): void {
+    for (const network of this.#state.leases.keys()) if (!state.leases.has(network)) this.#renewal.forget(network);
     this.#state = state;
     this.#ports.metrics.knownRevision.set(state.revision);
-    writeFileAtomic(this.#statePath, JSON.stringify(state));
+    this.#ports.metrics.remembered.set(state.remembered?.subnets.size ?? 0);
+    this.#ports.save({ state, controllerAddress: this.#controllerAddress });
     this.#ports.trigger();
   }
 
-  get #statePath(): string {
-    return join(this.#options.stateDir, "state.json");
+  #forgetInTime(): void {
+    const { remembered } = this.#state;
+    if (remembered === undefined || Date.now() < remembered.until) return;
+    this.#ports.log.warn({ subnets: remembered.subnets.size }, "what the store has forgotten is no longer routed");
+    this.#keep({ ...this.#state, remembered: undefined });
   }
 
-  #load(): ClusterState {
-    const text = readFileIfThere(this.#statePath);
-    if (text === undefined) return EMPTY_STATE;
+  async #pass(state: ClusterState): Promise<PassReport> {
+    let underlay: Underlay;
     try {
-      return JSON.parse(text);
-    } catch (err) {
-      this.#ports.log.error({ err, path: this.#statePath }, "the saved state is broken and is ignored");
-      return EMPTY_STATE;
+      underlay = agentUnderlay(this.#ports.rt, this.#options.underlayDevice, this.#underlayHint);
+    } catch (error) {
+      return this.#passes.withoutUnderlay(state, error instanceof Error ? error.message : String(error));
     }
+    this.#announce(underlay);
+    return this.#passes.run(state, underlay);
   }
 
-  #underlay(controller = this.#connectedTo ?? this.#options.controllers[0]): Underlay {
-    const host = controller === undefined ? undefined : addressOfEndpoint(controller);
-    return findUnderlay(this.#ports.rt, {
-      device: this.#options.underlayDevice,
-      towards: host === undefined ? undefined : parseAddress(host),
-    });
+  /** An address to find the underlay by, the same before and after a restart. */
+  get #underlayHint(): string | undefined {
+    const [first] = this.#options.controllers;
+    return this.#controllerAddress ?? (first === undefined ? undefined : addressOfEndpoint(first));
   }
 
   /** The node's own address changed: peers must hear of it, and the subnet stays. */
   #announce(underlay: Underlay): void {
     const now = announcedAddresses(underlay);
-    if (this.#connectedTo === undefined || now.join() === this.#announced.join()) return;
+    if (!this.#connection.isOpen || now.join() === this.#announced.join()) return;
     this.#ports.log.info({ before: this.#announced, now }, "the node's addresses changed");
     this.#announced = now; // until the new hello, once is enough
     this.#ports.reconnect();
   }
 
-  #publish({ leases, networks, refusals, changes, failures, peerCount }: PassReport): void {
-    const { metrics, log } = this.#ports;
-    metrics.refused.set(refusals.length);
-    metrics.peers.set(peerCount);
+  /** Makes the pass known on the node. What can't be written is one more failure. */
+  #publish(report: PassReport): PassReport {
+    const { metrics, log, files } = this.#ports;
+    const { changes, leases, networks } = report;
     for (const [change, count] of Object.entries(changes)) metrics.changes.inc({ change }, count);
-    if (failures.length > 0) metrics.failures.inc();
     if (changes.added + changes.changed + changes.removed > 0) log.info({ ...changes }, "kernel state changed");
-    if (refusals.join() !== this.#saidRefusals && refusals.length > 0) log.warn({ refusals }, "refused");
-    this.#saidRefusals = refusals.join();
-
-    const written = new Set(leases.map(({ network }) => leasePath(network)));
-    for (const lease of leases) updateFile(leasePath(lease.network), encodeLease(lease));
-    for (const path of this.#leaseFiles) if (!written.has(path)) rmSync(path, { force: true });
-    this.#leaseFiles = written;
-
-    const { conflist, subnetFile } = this.#options;
-    const lease = leases.find(({ network }) => network === conflist?.network);
-    if (conflist === undefined || lease === undefined || !lease.ready) return;
-    if (writeConflist(conflist.path, conflist.network)) log.info({ path: conflist.path }, "conflist written");
-    const masquerade = networks.find(({ name }) => name === lease.network)?.masquerade ?? false;
-    if (subnetFile !== undefined) updateFile(subnetFile, formatSubnetEnv({ ...lease, masquerade }), 0o644);
+    metrics.peers.set(report.peerCount);
+    metrics.leaseExpiry.reset();
+    for (const { network } of leases)
+      metrics.leaseExpiry.set({ network }, (this.#state.leases.get(network)?.expiresAt ?? 0) / 1000);
+    const refusals = [...this.#refusedLeases, ...report.refusals];
+    metrics.refused.set(refusals.length);
+    this.#sayRefusals(refusals);
+    let failures = report.failures;
+    try {
+      for (const path of files.publish(leases, networks))
+        log.info({ path }, path === this.#options.conflist?.path ? "conflist written" : "subnet.env written");
+    } catch (error) {
+      failures = [...failures, `files: ${error instanceof Error ? error.message : String(error)}`];
+    }
+    if (failures.length > 0) metrics.failures.inc();
+    return { ...report, failures };
   }
 
-  #acknowledge(revision: number, { failures }: PassReport): void {
-    if (failures.length === 0) this.#ports.metrics.appliedRevision.set(revision);
-    if (this.#connectedTo === undefined || (revision === this.#ackedRevision && failures.length === 0)) return;
-    this.#ackedRevision = failures.length === 0 ? revision : -1;
-    this.#ports.send({ ack: { revision, failures: [...failures] } });
+  #sayRefusals(refusals: readonly string[]): void {
+    const text = refusals.join();
+    if (text !== this.#saidRefusals && refusals.length > 0)
+      this.#ports.log.warn({ count: refusals.length, refusals: summary(refusals) }, "refused");
+    this.#saidRefusals = text;
   }
 
   #releaseFenced(inUse: ReadonlySet<string>): void {
-    for (const { network, state } of Object.values(this.#state.leases)) {
+    for (const { network, state } of this.#state.leases.values()) {
       if (state !== "LEASE_STATE_FENCED" || inUse.has(network)) continue;
       this.#ports.log.info({ network }, "no pod uses the fenced subnet any more; asking for a new one");
       this.#keep(dropLease(this.#state, network));
-      this.#renew();
+      this.#renewal.note(network, undefined); // asked for again, should this be lost
+      this.#renewal.now();
     }
   }
-
-  #renew(): void {
-    this.#ports.send({ renew: { held: heldSubnets(this.#state) } });
-  }
-
-  #renewIn(seconds: number): void {
-    if (seconds === 0) return;
-    clearTimeout(this.#renewal);
-    this.#renewal = setTimeout(() => this.#renew(), Math.min(seconds * 1000, LONGEST_TIMER));
-  }
-}
-
-/** The first of each family. */
-function announcedAddresses({ addresses }: Underlay): Address[] {
-  const all = addresses.map(prefixAddress);
-  return ([4, 6] as const).flatMap((family) => all.find((address) => familyOf(address) === family) ?? []);
 }

@@ -51,6 +51,11 @@ export function createMetrics(version: string) {
       help: "Networks, leases and peers that were refused as invalid.",
       registers,
     }),
+    remembered: new Gauge({
+      name: "podwire_agent_remembered_subnets",
+      help: "Subnets that are routed although the store has lost them.",
+      registers,
+    }),
     peers: new Gauge({ name: "podwire_agent_peers", help: "Peer subnets that are routed.", registers }),
     pods: new Gauge({ name: "podwire_agent_pods", help: "Attachments on this node.", registers }),
     leaseExpiry: new Gauge({

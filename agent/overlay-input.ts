@@ -1,14 +1,24 @@
 import { isAddress } from "../net/address.ts";
+import { parsePrefix } from "../net/prefix.ts";
 import type { OverlayInput, Underlay } from "../overlay/network.ts";
-import { parseNetworks, type UncheckedNetwork } from "../overlay/parse-network.ts";
+import { isNetworkName, oneLine, parseNetworks, quote, type UncheckedNetwork } from "../overlay/parse-network.ts";
 import { parseLeases, parsePeers } from "../overlay/parse-peers.ts";
+import type { Lease__Output } from "../proto/gen/podwire/v1/Lease.ts";
 import type { Network__Output } from "../proto/gen/podwire/v1/Network.ts";
+import type { Subnet__Output } from "../proto/gen/podwire/v1/Subnet.ts";
 import type { ClusterState } from "./cluster-state.ts";
 
 /** The cluster as far as it could be believed, and a sentence for every part that could not. */
 export interface CheckedInput extends OverlayInput {
   readonly refusals: readonly string[];
 }
+
+/** Beyond all epochs that a store can say: what is only remembered yields to what is told. */
+const REMEMBERED_EPOCH = 1n << 64n;
+/** Each is checked against all others, and has a file. */
+export const MOST_NETWORKS = 256;
+/** A fenced node may name more than one subnet per family, but not many. */
+const MOST_SUBNETS = 16;
 
 /**
  * Checks what the controller (or a file) said against hostile and mistaken values. Whatever is refused is left out, the
@@ -21,15 +31,20 @@ export function overlayInput(
   underlay: Underlay,
   joined: readonly string[],
 ): CheckedInput {
-  const wanted = Object.values(state.networks).filter(({ name }) => joined.length === 0 || joined.includes(name));
-  const networks = parseNetworks(wanted.toSorted((a, b) => a.createdAt - b.createdAt).map(unchecked));
-  const held = Object.values(state.leases).filter((lease) => lease.state === "LEASE_STATE_HELD");
+  const { remembered } = state;
+  const told = [...oldestFirst(state.networks.values()), ...oldestFirst(remembered?.networks.values() ?? [])];
+  const wanted = told.filter(({ name }) => joined.length === 0 || joined.includes(name));
+  const networks = parseNetworks(wanted.slice(0, MOST_NETWORKS).map(unchecked));
+  const held = [...state.leases.values()].filter((lease) => lease.state === "LEASE_STATE_HELD");
   const leases = parseLeases(
     held.map(({ network, subnets }) => ({ network, subnets: subnets.map(({ subnet }) => subnet) })),
     { networks: networks.accepted, underlay },
   );
   const peers = parsePeers(
-    Object.values(state.subnets).map((subnet) => ({ ...subnet, epoch: BigInt(subnet.epoch) })),
+    [
+      ...Array.from(state.subnets.values(), (subnet) => withEpoch(subnet, 0n)),
+      ...Array.from(remembered?.subnets.values() ?? [], (subnet) => withEpoch(subnet, REMEMBERED_EPOCH)),
+    ],
     { nodeId, networks: networks.accepted, leases: leases.accepted, underlay },
   );
   return {
@@ -38,8 +53,42 @@ export function overlayInput(
     leases: leases.accepted,
     peers: peers.accepted,
     underlay,
-    refusals: [...networks.refusals, ...leases.refusals, ...peers.refusals],
+    refusals: [...tooMany(wanted.length), ...networks.refusals, ...leases.refusals, ...peers.refusals],
   };
+}
+
+/**
+ * Why a lease that came in is not even kept: it would be named in every hello from now on, and a controller that says
+ * sane things later would refuse this node for it. Undefined when it is fine.
+ */
+export function leaseRefusal({ network, subnets }: Lease__Output): string | undefined {
+  if (!isNetworkName(network)) return oneLine(`a lease in network ${quote(network)} is refused: that is not a name`);
+  const refused = (why: string) => oneLine(`our lease in network "${network}" is refused: ${why}`);
+  if (subnets.length > MOST_SUBNETS) return refused(`it has ${subnets.length} subnets`);
+  for (const { subnet, epoch } of subnets) {
+    try {
+      parsePrefix(subnet);
+    } catch (error) {
+      return refused(error instanceof Error ? error.message : String(error));
+    }
+    if (!Number.isSafeInteger(epoch) || epoch < 0) return refused(`epoch ${epoch} of ${subnet} is no revision`);
+  }
+  return undefined;
+}
+
+function tooMany(networks: number): string[] {
+  return networks <= MOST_NETWORKS ? [] : [`${networks - MOST_NETWORKS} networks beyond ${MOST_NETWORKS} are refused`];
+}
+
+function oldestFirst(networks: Iterable<Network__Output>): Network__Output[] {
+  return [...networks].sort((a, b) => a.createdAt - b.createdAt);
+}
+
+/** A machine that does not run podwire (flannel's, until it is taken over) has no node id; its address names it. */
+function withEpoch(subnet: Subnet__Output, more: bigint): Omit<Subnet__Output, "epoch"> & { epoch: bigint } {
+  const [address = ""] = subnet.addresses;
+  const nodeId = subnet.nodeId === "" && address !== "" ? `address/${address}` : subnet.nodeId;
+  return { ...subnet, nodeId, epoch: BigInt(subnet.epoch) + more };
 }
 
 function unchecked({
@@ -60,8 +109,13 @@ function unchecked({
   };
 }
 
-/** The host of "host:port" when it is an address, to find the device that routes there. */
+/** The host of "host:port", "[host]:port", without brackets. */
+export function hostOfEndpoint(endpoint: string): string {
+  return endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+}
+
+/** The same when it is an address. */
 export function addressOfEndpoint(endpoint: string): string | undefined {
-  const host = endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+  const host = hostOfEndpoint(endpoint);
   return isAddress(host) ? host : undefined;
 }

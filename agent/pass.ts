@@ -1,13 +1,16 @@
 import { applyOverlay } from "../dataplane/apply.ts";
-import { applyRulesets, nodeRulesets } from "../dataplane/node-rules.ts";
+import { nodeRulesets, RulesetKeeper } from "../dataplane/node-rules.ts";
+import type { Ruleset } from "../firewall/ruleset.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
 import { desiredOverlay } from "../overlay/desired.ts";
 import type { NetworkSpec, Underlay } from "../overlay/network.ts";
+import { isNetworkName } from "../overlay/parse-network.ts";
+import type { DesiredState } from "../overlay/state.ts";
 import type { NodeLease } from "../plugins/vxlan-overlay/lease.ts";
 import { type Changes, ReconcileError } from "../reconcile/step.ts";
 import type { ClusterState } from "./cluster-state.ts";
 import { nodeLease } from "./node-lease.ts";
-import { overlayInput } from "./overlay-input.ts";
+import { type CheckedInput, MOST_NETWORKS, overlayInput } from "./overlay-input.ts";
 
 /** What one pass found and did. */
 export interface PassReport {
@@ -21,47 +24,91 @@ export interface PassReport {
   readonly peerCount: number;
 }
 
-export interface PassContext {
+export interface PassOptions {
   readonly rt: RouteSocket;
   readonly nodeId: string;
-  readonly underlay: Underlay;
   /** Networks that this node joins; none: all. */
   readonly joined: readonly string[];
 }
 
-/** Brings the kernel to the state: tunnels, routes, then nft rules. Never throws for a part that fails. */
-export async function pass(state: ClusterState, { rt, nodeId, underlay, joined }: PassContext): Promise<PassReport> {
-  const input = overlayInput(state, nodeId, underlay, joined);
-  const desired = desiredOverlay(input);
-  const failures: string[] = [];
-  const changes = await applyOverlay(rt, desired).catch((error: unknown) => {
-    if (!(error instanceof ReconcileError)) throw error;
-    failures.push(...error.failures.map(({ kind, key, error: reason }) => `${kind} ${key ?? ""}: ${reason}`));
-    return error.changes;
-  });
-  try {
-    applyRulesets(nodeRulesets(input));
-  } catch (error) {
-    failures.push(`nftables: ${error instanceof Error ? error.message : String(error)}`);
+/** What a state means for the kernel; worked out once for as long as neither it nor the underlay changes. */
+interface Plan {
+  readonly state: ClusterState;
+  readonly underlay: string;
+  readonly input: CheckedInput;
+  readonly desired: DesiredState;
+  readonly rulesets: readonly Ruleset[];
+}
+
+const NOTHING_CHANGED = { added: 0, changed: 0, removed: 0 } as const;
+
+/** Brings the kernel to the state: tunnels, routes, then nft rules. */
+export class Passes {
+  readonly #options: PassOptions;
+  readonly #rules = new RulesetKeeper();
+  #plan: Plan | undefined;
+
+  constructor(options: PassOptions) {
+    this.#options = options;
   }
-  const problem = failures.length === 0 ? undefined : `the node's tunnels and routes are not complete: ${failures[0]}`;
-  const names = new Set([...Object.keys(state.leases), ...input.networks.map(({ name }) => name)]);
-  const leases = [...names].map((name) =>
-    nodeLease({
-      name,
-      spec: input.networks.find((network) => network.name === name),
-      lease: state.leases[name],
-      own: input.leases.find(({ network }) => network === name),
-      mtu: desired.podMtu[name],
-      problem,
-    }),
-  );
-  return {
-    changes,
-    failures,
-    refusals: [...input.refusals, ...desired.refusals],
-    leases,
-    networks: input.networks,
-    peerCount: input.peers.length,
-  };
+
+  /** One pass. Never throws for a part that fails. */
+  async run(state: ClusterState, underlay: Underlay): Promise<PassReport> {
+    const plan = this.#planFor(state, underlay);
+    const failures: string[] = [];
+    const changes = await applyOverlay(this.#options.rt, plan.desired).catch((error: unknown) => {
+      if (!(error instanceof ReconcileError)) throw error;
+      failures.push(...error.failures.map(({ kind, key, error: reason }) => `${kind} ${key ?? ""}: ${reason}`));
+      return error.changes;
+    });
+    try {
+      this.#rules.apply(plan.rulesets);
+    } catch (error) {
+      failures.push(`nftables: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    const { input, desired } = plan;
+    return {
+      changes,
+      failures,
+      refusals: [...input.refusals, ...desired.refusals],
+      leases: this.#leases(state, failures, plan),
+      networks: input.networks,
+      peerCount: input.peers.length,
+    };
+  }
+
+  /** What there is to say when not even the underlay is known; the kernel is left as it is. */
+  withoutUnderlay(state: ClusterState, why: string): PassReport {
+    const leases = this.#leases(state, [why], undefined);
+    return { changes: NOTHING_CHANGED, failures: [why], refusals: [], leases, networks: [], peerCount: 0 };
+  }
+
+  #planFor(state: ClusterState, underlay: Underlay): Plan {
+    const text = JSON.stringify(underlay);
+    if (this.#plan?.state === state && this.#plan.underlay === text) return this.#plan;
+    const input = overlayInput(state, this.#options.nodeId, underlay, this.#options.joined);
+    const plan = { state, underlay: text, input, desired: desiredOverlay(input), rulesets: nodeRulesets(input) };
+    this.#plan = plan;
+    return plan;
+  }
+
+  /** For the networks that exist and that this node joins; their names become those of files. */
+  #leases(state: ClusterState, failures: readonly string[], plan: Plan | undefined): NodeLease[] {
+    const { joined } = this.#options;
+    const names = new Set([...state.networks.keys(), ...(state.remembered?.networks.keys() ?? [])]);
+    const problem = failures[0] && `the node's tunnels and routes are not complete: ${failures[0]}`;
+    return [...names]
+      .filter((name) => isNetworkName(name) && (joined.length === 0 || joined.includes(name)))
+      .slice(0, MOST_NETWORKS)
+      .map((name) =>
+        nodeLease({
+          name,
+          spec: plan?.input.networks.find((network) => network.name === name),
+          lease: state.leases.get(name),
+          own: plan?.input.leases.find(({ network }) => network === name),
+          mtu: plan?.desired.podMtu[name],
+          problem,
+        }),
+      );
+  }
 }

@@ -1,24 +1,44 @@
-import { ROUTE_PROTOCOL } from "../kernel/mark.ts";
+import { parseMark, ROUTE_PROTOCOL } from "../kernel/mark.ts";
+import type { Link } from "../kernel/rtnetlink/link.ts";
 import type { RouteEvent } from "../kernel/rtnetlink/monitor.ts";
+import { isLinkLocal } from "../net/address.ts";
+import { prefixAddress } from "../net/prefix.ts";
+
+/** As hostVethName of kernel/mark.ts makes them; a new link has its name before its mark. */
+const POD_LINK = /^pw[0-9a-f]{12}$/;
 
 /**
- * Whether a notification may mean that the kernel is no longer as desired, or that pods came or went. The ARP chatter of
- * a busy node must not: it would keep the agent busy for nothing.
+ * What a notification may mean: "overlay", the kernel may no longer be as desired; "pods", a pod came or went; undefined,
+ * neither. The ARP chatter of a busy node and the veths of starting pods must not start passes over thousands of routes.
  */
-export function isRelevant(event: RouteEvent): boolean {
+export function relevanceOf(event: RouteEvent): "overlay" | "pods" | undefined {
   switch (event.type) {
+    case "link":
+    case "link-deleted":
+      return isPodLink(event.link) ? "pods" : "overlay";
+    case "address":
+    case "address-deleted":
+      return isLinkLocal(prefixAddress(event.address.address)) ? undefined : "overlay";
     case "neighbour":
     case "neighbour-deleted":
-      return event.neighbour.protocol === ROUTE_PROTOCOL || event.neighbour.state === "permanent";
+      return overlayIf(event.neighbour.protocol === ROUTE_PROTOCOL || event.neighbour.state === "permanent");
     case "fdb":
     case "fdb-deleted":
-      return event.fdb.dst !== undefined; // of a VXLAN device
+      return overlayIf(event.fdb.dst !== undefined); // of a VXLAN device
     case "route":
     case "route-deleted":
-      return event.route.protocol === ROUTE_PROTOCOL || event.route.dst === "0.0.0.0/0" || event.route.dst === "::/0";
+      return overlayIf(
+        event.route.protocol === ROUTE_PROTOCOL || event.route.dst === "0.0.0.0/0" || event.route.dst === "::/0",
+      );
     case "other":
-      return false;
-    default:
-      return true;
+      return undefined;
   }
+}
+
+function isPodLink({ name, alias }: Link): boolean {
+  return POD_LINK.test(name) || parseMark(alias)?.role === "veth";
+}
+
+function overlayIf(relevant: boolean): "overlay" | undefined {
+  return relevant ? "overlay" : undefined;
 }

@@ -108,7 +108,9 @@ function findFlaw(value: unknown, sample: unknown, path: string): string | undef
   if (typeof value !== typeof sample || value === null) return path === "" ? "the state" : path;
   if (typeof sample !== "object" || sample === null) return undefined;
   const fields = value as Record<string, unknown>;
-  return firstFlaw(Object.entries(sample).map(([key, each]) => [fields[key], each, path === "" ? key : `${path}.${key}`]));
+  return firstFlaw(
+    Object.entries(sample).map(([key, each]) => [fields[key], each, path === "" ? key : `${path}.${key}`]),
+  );
 }
 
 function firstFlaw(parts: readonly (readonly [value: unknown, sample: unknown, path: string])[]): string | undefined {

@@ -1,9 +1,11 @@
+import { lookup } from "node:dns/promises";
 import {
   type ChannelCredentials,
   type ClientDuplexStream,
   status as grpcStatus,
   type StatusObject,
 } from "@grpc/grpc-js";
+import { isAddress } from "../net/address.ts";
 import type { ControllerMessage__Output } from "../proto/gen/podwire/v1/ControllerMessage.ts";
 import type { Delta__Output } from "../proto/gen/podwire/v1/Delta.ts";
 import type { Hello } from "../proto/gen/podwire/v1/Hello.ts";
@@ -12,14 +14,23 @@ import type { NodeMessage } from "../proto/gen/podwire/v1/NodeMessage.ts";
 import type { NodesClient } from "../proto/gen/podwire/v1/Nodes.ts";
 import type { Snapshot__Output } from "../proto/gen/podwire/v1/Snapshot.ts";
 import { loadProto } from "../proto/load.ts";
+import { hostOfEndpoint } from "./overlay-input.ts";
+
+/** A controller to try. */
+export interface Endpoint {
+  /** host:port as it was given. */
+  readonly name: string;
+  /** The host's address; undefined when the name is not resolved now. */
+  readonly address: string | undefined;
+}
 
 /** What the session tells its owner. All are called on the main thread, in the order in which things came in. */
 export interface SessionListener {
   /** Asked at each connection. Undefined: not ready yet, try again after the next back-off. */
-  hello(controller: string): Hello | undefined;
-  onConnected(controller: string): void;
+  hello(controller: Endpoint): Hello | undefined;
+  onConnected(controller: Endpoint): void;
   /** The stream ended. `reason` is a sentence; `refused` when the controller answered and said no. */
-  onDisconnected(controller: string, reason: string, refused: boolean): void;
+  onDisconnected(controller: Endpoint, reason: string, refused: boolean): void;
   onLease(lease: Lease__Output): void;
   onSnapshot(snapshot: Snapshot__Output): void;
   onDelta(delta: Delta__Output): void;
@@ -34,9 +45,12 @@ export interface SessionOptions {
   readonly random?: () => number;
   /** Milliseconds of the first and the longest wait between two tries. */
   readonly backoff?: { readonly first: number; readonly longest: number };
+  /** Milliseconds that a controller has to say its first word. */
+  readonly patience?: number;
 }
 
 type Stream = ClientDuplexStream<NodeMessage, ControllerMessage__Output>;
+type MessageKind = "hello" | "ack" | "renew" | "status";
 
 /** Codes with which a controller says no; with others it was not reached, or broke. */
 const REFUSALS: readonly number[] = [
@@ -47,6 +61,10 @@ const REFUSALS: readonly number[] = [
   grpcStatus.UNAUTHENTICATED,
   grpcStatus.RESOURCE_EXHAUSTED,
 ];
+
+const BACKOFF = { first: 200, longest: 10_000 } as const;
+/** A controller whose store is slow takes ten seconds before it gives up by itself. */
+const PATIENCE_MS = 15_000;
 
 const CHANNEL_OPTIONS = {
   "grpc.keepalive_time_ms": 15_000,
@@ -60,6 +78,8 @@ export class Session {
   readonly #options: SessionOptions;
   #client: NodesClient | undefined;
   #stream: Stream | undefined;
+  /** What waits until the controller reads again; of each kind the newest alone, for it says all that the older did. */
+  readonly #waiting = new Map<MessageKind, NodeMessage>();
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
   #next = 0;
@@ -70,12 +90,15 @@ export class Session {
   }
 
   start(): void {
-    this.#connect();
+    void this.#connect();
   }
 
   /** Sends the message when connected; what cannot be sent is said again after the next hello. */
   send(message: NodeMessage): void {
-    this.#stream?.write(message);
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    if (!stream.writableNeedDrain) stream.write(message);
+    else for (const kind of ["hello", "ack", "renew", "status"] as const) if (message[kind]) this.#wait(kind, message);
   }
 
   /** Breaks the stream and connects again, with a new hello. */
@@ -90,30 +113,47 @@ export class Session {
     this.#client?.close();
   }
 
-  #connect(): void {
-    const { controllers, credentials, listener } = this.#options;
-    const controller = controllers[this.#next % controllers.length] ?? "";
-    const hello = listener.hello(controller);
-    if (hello === undefined) {
-      this.#later();
-      return;
-    }
+  async #connect(): Promise<void> {
+    const { controllers } = this.#options;
+    const name = controllers[this.#next % controllers.length] ?? "";
+    const controller = { name, address: await addressOf(hostOfEndpoint(name)) };
+    if (this.#stopped) return;
+    const hello = this.#options.listener.hello(controller);
+    if (hello === undefined) this.#later();
+    else this.#open(controller, hello);
+  }
+
+  #open(controller: Endpoint, hello: Hello): void {
+    const { credentials, listener, patience = PATIENCE_MS } = this.#options;
     const { Nodes } = loadProto();
-    this.#client = new Nodes(controller, credentials, CHANNEL_OPTIONS);
-    const stream: Stream = this.#client.Session();
+    const client = new Nodes(controller.name, credentials, CHANNEL_OPTIONS);
+    const stream: Stream = client.Session();
+    this.#client = client;
     this.#stream = stream;
+    this.#waiting.clear();
     let heard = false;
+    let snapshotSeen = false;
+    const silence = setTimeout(() => stream.cancel(), patience);
     stream.on("data", (message: ControllerMessage__Output) => {
+      if (this.#stream !== stream) return;
+      clearTimeout(silence);
       if (!heard) listener.onConnected(controller);
       heard = true;
-      this.#failures = 0;
-      this.#dispatch(message);
+      if (message.snapshot) {
+        snapshotSeen = true;
+        this.#failures = 0; // a controller that breaks before it has said anything is one to wait for
+      }
+      // What changed since a state that was never told would be taken for the whole state.
+      if (message.delta && !snapshotSeen) stream.cancel();
+      else this.#dispatch(message);
     });
+    stream.on("drain", () => this.#flush(stream));
     stream.on("error", () => {}); // "status" follows and tells more
     stream.on("status", (ended: StatusObject) => {
+      clearTimeout(silence);
+      client.close();
       if (this.#stream !== stream) return;
       this.#stream = undefined;
-      this.#client?.close();
       if (this.#stopped) return;
       listener.onDisconnected(controller, ended.details || grpcStatus[ended.code] || "", REFUSALS.includes(ended.code));
       this.#later();
@@ -128,11 +168,32 @@ export class Session {
     else if (message.delta) listener.onDelta(message.delta);
   }
 
+  #wait(kind: MessageKind, message: NodeMessage): void {
+    this.#waiting.set(kind, message);
+  }
+
+  #flush(stream: Stream): void {
+    if (this.#stream !== stream) return;
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const message of waiting) this.send(message);
+  }
+
   #later(): void {
-    const { backoff = { first: 200, longest: 10_000 }, random = Math.random } = this.#options;
+    const { backoff = BACKOFF, random = Math.random } = this.#options;
     const wait = Math.min(backoff.longest, backoff.first * 2 ** this.#failures) * (0.5 + random() / 2);
     this.#failures++;
     this.#next++;
-    this.#timer = setTimeout(() => this.#connect(), wait);
+    this.#timer = setTimeout(() => void this.#connect(), wait);
+  }
+}
+
+/** The host's first address, undefined while its name is not known. */
+async function addressOf(host: string): Promise<string | undefined> {
+  if (isAddress(host)) return host;
+  try {
+    return (await lookup(host)).address;
+  } catch {
+    return undefined; // the channel says why when it fails as well
   }
 }

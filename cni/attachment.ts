@@ -39,7 +39,7 @@ export function checkContainerId(containerId: string): void {
 }
 
 /**
- * Checks an interface name as the kernel's dev_valid_name() does.
+ * Checks an interface name as the kernel's dev_valid_name() and dev_alloc_name() do.
  * @throws CniError 4
  */
 export function checkInterfaceName(ifName: string): void {
@@ -53,6 +53,7 @@ export function interfaceNameProblem(ifName: string): string | undefined {
   if (ifName === "") return "is empty";
   if (Buffer.byteLength(ifName) > LONGEST_INTERFACE_NAME) return `is longer than ${LONGEST_INTERFACE_NAME} bytes`;
   if (ifName === "." || ifName === "..") return "is not an interface name";
+  if (ifName.includes("%")) return 'holds "%", for which the kernel would choose a number';
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
   if (/[/:\s\u0000-\u001f\u007f\u0085]/u.test(ifName)) return `holds "/", ":", a space or a control character`;
   return undefined;

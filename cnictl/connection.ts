@@ -173,7 +173,8 @@ function commandError(
   if (error.code === status.UNAVAILABLE && !connected) {
     const message =
       `error: cannot reach the controller at ${address} (${error.details}); ` +
-      "is podwire-controller running there? Name another with --server HOST:PORT or CNICTL_SERVER";
+      "is podwire-controller running there, and does it speak TLS just when --tls-ca is given? " +
+      "Name another with --server HOST:PORT or CNICTL_SERVER";
     return new CommandError(message, ExitCode.unreachable, options);
   }
   const exitCode = error.code === status.UNAVAILABLE ? ExitCode.unreachable : ExitCode.failure;

@@ -1,25 +1,40 @@
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
 import type { DesiredState } from "../overlay/state.ts";
 import { type Changes, converge, target } from "../reconcile/step.ts";
+import { Devices } from "./devices.ts";
 import { addressKind, fdbKind, neighbourKind } from "./entries.ts";
 import { overlayLinkKind, wantedLinks } from "./links.ts";
 import { routeKind } from "./routes.ts";
 import type { Scope } from "./scope.ts";
 import { sysctlKind } from "./sysctls.ts";
 
+/** What an apply works on. */
+export interface Context {
+  readonly rt: RouteSocket;
+  readonly scope: Scope;
+  readonly devices: Devices;
+}
+
 /**
  * Brings the kernel to the overlay's desired state: links, then what hangs on them, routes last; removes what is ours,
- * in the scope, and not wanted, in reverse order. Writes nothing when nothing differs.
+ * in the scope, and not wanted, in reverse order. Writes nothing when nothing differs. Lets the event loop run between
+ * portions, so the state may be a newer one when it ends: run it again then.
  * @throws ReconcileError when some change could not be made; all others were
  */
 export function applyOverlay(rt: RouteSocket, desired: DesiredState, scope: Scope = {}): Promise<Changes> {
   const sysctls = [...desired.links.flatMap((link) => link.sysctls), ...desired.sysctls];
+  const devices = new Devices(
+    rt,
+    scope,
+    desired.links.map(({ name }) => name),
+  );
+  const context = { rt, scope, devices };
   return converge([
-    target(overlayLinkKind(rt, scope), wantedLinks(desired.links)),
+    target(overlayLinkKind(context), wantedLinks(desired.links)),
     target(sysctlKind(sysctls), sysctls),
-    target(addressKind(rt, scope), desired.addresses),
-    target(neighbourKind(rt, scope), desired.neighbours),
-    target(fdbKind(rt, scope), desired.fdb),
-    target(routeKind(rt, scope), desired.routes),
+    target(addressKind(context), desired.addresses),
+    target(neighbourKind(context), desired.neighbours),
+    target(fdbKind(context), desired.fdb),
+    target(routeKind(context), desired.routes),
   ]);
 }

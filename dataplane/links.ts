@@ -1,9 +1,8 @@
-import { parseMark } from "../kernel/mark.ts";
-import { addLink, deleteLink, getLink, type Link, setLink } from "../kernel/rtnetlink/link.ts";
-import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
+import { addLink, deleteLink, type Link, setLink } from "../kernel/rtnetlink/link.ts";
 import type { DesiredLink } from "../overlay/state.ts";
 import type { Kind } from "../reconcile/step.ts";
-import { mayDelete, overlayLinks, type Scope } from "./scope.ts";
+import type { Context } from "./apply.ts";
+import { mayDelete } from "./scope.ts";
 import { applySysctl } from "./sysctls.ts";
 
 /** A VXLAN device, as wanted or as the kernel holds it. */
@@ -16,11 +15,11 @@ interface OverlayLink {
 }
 
 /** VXLAN devices of ours. A device whose tunnel attributes differ is deleted and made anew; the kernel can't change them. */
-export function overlayLinkKind(rt: RouteSocket, scope: Scope): Kind<OverlayLink> {
+export function overlayLinkKind({ rt, scope, devices }: Context): Kind<OverlayLink> {
   return {
     name: "link",
     key: ({ name }) => name,
-    list: () => overlayLinks(rt, scope).map((held) => ({ name: held.name, held })),
+    list: () => devices.overlays().map((held) => ({ name: held.name, held })),
     same: ({ held }, { wanted }) =>
       held !== undefined && wanted !== undefined && sameTunnel(held, wanted) && sameSettings(held, wanted),
     put: ({ wanted }, existing) => {
@@ -28,11 +27,12 @@ export function overlayLinkKind(rt: RouteSocket, scope: Scope): Kind<OverlayLink
       const { name, kind, vxlan, sysctls, ...settings } = wanted;
       if (existing?.held === undefined || !sameTunnel(existing.held, wanted)) {
         if (existing !== undefined) deleteLink(rt, name, { missingOk: true });
-        else refuseForeign(rt, name);
+        else devices.refuseForeign(name);
         addLink(rt, { name, kind, vxlan, ...settings });
         for (const sysctl of sysctls) applySysctl(sysctl); // before any packet can come in
       }
       setLink(rt, name, { ...settings, up: true });
+      devices.forget();
     },
     remove: ({ name, held }) => {
       if (held !== undefined && mayDelete(scope, held)) deleteLink(rt, name, { missingOk: true });
@@ -62,10 +62,4 @@ function sameSettings(held: Link, wanted: DesiredLink): boolean {
     held.alias === wanted.alias &&
     (wanted.mac === undefined || held.mac === wanted.mac)
   );
-}
-
-function refuseForeign(rt: RouteSocket, name: string): void {
-  const link = getLink(rt, name);
-  if (link === undefined || parseMark(link.alias) !== undefined) return;
-  throw new Error(`device ${name} exists and is not ours (kind ${link.kind ?? "none"}); remove or rename it`);
 }

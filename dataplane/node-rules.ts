@@ -1,6 +1,7 @@
 import { EMPTY_LISTING, type Listing, listsTable, parseListing } from "../firewall/listing.ts";
 import { overlayMasquerade, tunnelGuard } from "../firewall/node-rules.ts";
 import { difference, type Ruleset } from "../firewall/ruleset.ts";
+import { nftGeneration } from "../kernel/nftables/generation.ts";
 import { type Nft, openNft } from "../kernel/nftables/nft.ts";
 import type { Address } from "../net/address.ts";
 import type { NetworkSpec, OverlayInput } from "../overlay/network.ts";
@@ -15,10 +16,15 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
   const subnetsOf = ({ name }: NetworkSpec) => leases.find(({ network }) => network === name)?.subnets ?? [];
   const masquerading = networks.filter(({ masquerade }) => masquerade);
   const tunnels = new Map<number, Set<Address>>();
+  const portOf = new Map<string, number>();
   for (const { name, backend } of networks.filter((network) => subnetsOf(network).length > 0)) {
     if (backend.type !== "vxlan") continue;
-    const addresses = peers.filter(({ network }) => network === name).flatMap((peer) => peer.addresses);
-    tunnels.set(backend.port, new Set([...(tunnels.get(backend.port) ?? []), ...addresses]));
+    portOf.set(name, backend.port);
+    tunnels.set(backend.port, tunnels.get(backend.port) ?? new Set());
+  }
+  for (const { network, addresses } of peers) {
+    const known = tunnels.get(portOf.get(network) ?? 0);
+    for (const address of addresses) known?.add(address);
   }
   return [
     overlayMasquerade({
@@ -34,14 +40,32 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
   ];
 }
 
-/** Writes nothing when the table says all this already. @throws NftError */
+/** Brings the table to rulesets. Writes nothing when it says all this already. @throws NftError */
 export function applyRulesets(rulesets: readonly Ruleset[]): void {
+  putRulesets(rulesets);
+}
+
+/** {@link applyRulesets} again and again: looks at the table only when the rulesets or the kernel's rules changed. */
+export class RulesetKeeper {
+  #verified: { readonly rulesets: readonly Ruleset[]; readonly generation: number } | undefined;
+
+  /** @throws NftError, NetlinkError */
+  apply(rulesets: readonly Ruleset[]): void {
+    // Asked before the listing: a change that comes in between makes the next pass look again.
+    const generation = nftGeneration();
+    if (this.#verified?.rulesets === rulesets && this.#verified.generation === generation) return;
+    this.#verified = undefined;
+    if (!putRulesets(rulesets)) this.#verified = { rulesets, generation };
+  }
+}
+
+/** Whether anything had to be written. */
+function putRulesets(rulesets: readonly Ruleset[]): boolean {
   using nft = openNft();
   const listing = listTable(nft);
-  for (const ruleset of rulesets) {
-    const text = difference(ruleset, listing);
-    if (text !== "") nft.run(text);
-  }
+  const texts = rulesets.map((ruleset) => difference(ruleset, listing)).filter((text) => text !== "");
+  for (const text of texts) nft.run(text);
+  return texts.length > 0;
 }
 
 function listTable(nft: Nft): Listing {

@@ -1,46 +1,119 @@
 import { ROUTE_PROTOCOL } from "../kernel/mark.ts";
-import { listLinks } from "../kernel/rtnetlink/link.ts";
-import { deleteRoute, type ListedRoute, listRoutes, type Route, replaceRoute } from "../kernel/rtnetlink/route.ts";
-import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
+import {
+  addRoute,
+  addRoutes,
+  deleteRoute,
+  type ListedRoute,
+  listRoutes,
+  type Route,
+  replaceRoute,
+  replaceRoutes,
+} from "../kernel/rtnetlink/route.ts";
 import { prefixFamily } from "../net/prefix.ts";
 import type { DesiredRoute } from "../overlay/state.ts";
-import type { Kind } from "../reconcile/step.ts";
-import { deviceIndex, inScope, type Scope } from "./scope.ts";
+import type { Kind, Put } from "../reconcile/step.ts";
+import type { Context } from "./apply.ts";
+import { inScope } from "./scope.ts";
 
 /** Metric that the kernel gives an IPv6 route without one: IP6_RT_PRIO_USER, <linux/ipv6_route.h>. */
 const DEFAULT_METRIC = { 4: 0, 6: 1024 } as const;
 
-/** Routes with our protocol number in the main table. */
-export function routeKind(rt: RouteSocket, scope: Scope): Kind<DesiredRoute> {
+/** Routes with our protocol number in the main table. A foreign route to the same destination is left alone, and said. */
+export function routeKind({ rt, scope, devices }: Context): Kind<DesiredRoute> {
+  const putAll = (puts: readonly Put<DesiredRoute>[]): unknown[] => {
+    const outcomes = new Map<Put<DesiredRoute>, unknown>();
+    const ready: { readonly put: Put<DesiredRoute>; readonly route: Route }[] = [];
+    for (const put of puts) {
+      try {
+        ready.push({ put, route: kernelRoute(put.item, (name) => devices.indexOf(name)) });
+      } catch (error) {
+        outcomes.set(put, error);
+      }
+    }
+    for (const [send, some] of [
+      [addRoutes, ready.filter(({ put }) => put.existing === undefined)],
+      [replaceRoutes, ready.filter(({ put }) => put.existing !== undefined)],
+    ] as const) {
+      const refused = send(
+        rt,
+        some.map(({ route }) => route),
+      );
+      for (const [i, { put, route }] of some.entries()) {
+        const error = refused[i];
+        outcomes.set(put, error && putRefused({ rt, devices }, put, route, error));
+      }
+    }
+    return puts.map((put) => outcomes.get(put));
+  };
   return {
     name: "route",
     key: ({ dst, metric }) => `${dst} metric ${metric ?? DEFAULT_METRIC[prefixFamily(dst)]}`,
-    list: () => {
-      const names = new Map(listLinks(rt).map(({ index, name }) => [index, name]));
-      return listRoutes(rt, { protocol: ROUTE_PROTOCOL })
+    list: () =>
+      listRoutes(rt, { protocol: ROUTE_PROTOCOL })
         .filter(({ dst }) => inScope(scope, dst))
-        .map((route) => described(route, names));
-    },
+        .map((route) => described(route, (index) => devices.nameOf(index))),
     same: (existing, wanted) => comparable(existing) === comparable(wanted),
-    put: (wanted) => replaceRoute(rt, ordered(rt, wanted)),
-    remove: (route) => {
-      const { dst, metric } = route;
-      deleteRoute(rt, { dst, metric, protocol: ROUTE_PROTOCOL }, { missingOk: true });
+    put(item, existing) {
+      for (const error of putAll([{ item, existing }])) if (error !== undefined) throw error;
     },
+    putAll,
+    remove: ({ dst, metric }) => deleteRoute(rt, { dst, metric, protocol: ROUTE_PROTOCOL }, { missingOk: true }),
   };
 }
 
-function ordered(rt: RouteSocket, { device, ...rest }: DesiredRoute): Route {
-  return { ...rest, protocol: ROUTE_PROTOCOL, ...(device === undefined ? {} : { dev: deviceIndex(rt, device) }) };
+type Refusal = NonNullable<ReturnType<typeof addRoutes>[number]>;
+
+/** Another try where the kernel refuses what is right. @returns why it could not be put */
+function putRefused(
+  { rt, devices }: Pick<Context, "rt" | "devices">,
+  put: Put<DesiredRoute>,
+  route: Route,
+  error: Refusal,
+): unknown {
+  const { dst, metric } = route;
+  if (isInOwnWay(put, error)) {
+    return attempt(() => {
+      deleteRoute(rt, { dst, metric, protocol: ROUTE_PROTOCOL }, { missingOk: true });
+      addRoute(rt, route);
+    });
+  }
+  if (error.code !== "EEXIST") return error;
+  const sameMetric = (each: ListedRoute) => (each.metric ?? 0) === (metric ?? DEFAULT_METRIC[prefixFamily(dst)]);
+  const obstacle = listRoutes(rt, { family: prefixFamily(dst) }).find((each) => each.dst === dst && sameMetric(each));
+  // The bridge of a subnet that this node held before has the kernel's own route to it, and now it is a peer's.
+  if (obstacle?.dev !== undefined && devices.isOurs(obstacle.dev)) return attempt(() => replaceRoute(rt, route));
+  const protocol = obstacle === undefined ? "" : ` (protocol ${obstacle.protocol})`;
+  return new Error(`a route that is not ours is there already${protocol}; see "ip route show ${dst}" and remove it`);
 }
 
-function described(route: ListedRoute, names: ReadonlyMap<number, string>): DesiredRoute {
+/**
+ * IPv6 looks the gateway of an onlink route up before it replaces anything, finds the old route to the gateway's own
+ * subnet on another device, and says "device mismatch" (ip6_route_check_nh_onlink, net/ipv6/route.c).
+ */
+function isInOwnWay({ item, existing }: Put<DesiredRoute>, error: Refusal): boolean {
+  return error.code === "EINVAL" && item.onlink === true && existing !== undefined && existing.device !== item.device;
+}
+
+function attempt(change: () => void): unknown {
+  try {
+    change();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+function kernelRoute({ device, ...rest }: DesiredRoute, indexOf: (name: string) => number): Route {
+  return { ...rest, protocol: ROUTE_PROTOCOL, ...(device === undefined ? {} : { dev: indexOf(device) }) };
+}
+
+function described(route: ListedRoute, nameOf: (index: number) => string | undefined): DesiredRoute {
   const { dst, type, dev, via, onlink, src, mtu, metric, encap } = route;
   const unreachable = type === "unreachable";
   return {
     dst,
     type: unreachable ? "unreachable" : "unicast",
-    ...(dev === undefined || unreachable ? {} : { device: names.get(dev) ?? `if${dev}` }), // IPv6 says "dev lo"
+    ...(dev === undefined || unreachable ? {} : { device: nameOf(dev) ?? `if${dev}` }), // IPv6 says "dev lo"
     ...(via === undefined ? {} : { via }),
     ...(onlink === true ? { onlink } : {}),
     ...(src === undefined ? {} : { src }),

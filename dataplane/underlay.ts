@@ -2,7 +2,7 @@ import { type ListedAddress, listAddresses } from "../kernel/rtnetlink/address.t
 import { getLink } from "../kernel/rtnetlink/link.ts";
 import { getRoute, listRoutes } from "../kernel/rtnetlink/route.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
-import { type Address, isLinkLocal } from "../net/address.ts";
+import { type Address, isLinkLocal, isLoopback } from "../net/address.ts";
 import { prefixAddress } from "../net/prefix.ts";
 import type { Underlay } from "../overlay/network.ts";
 
@@ -40,12 +40,26 @@ function choose(rt: RouteSocket, { device, own, towards }: UnderlayHint): { inde
   const holder = own && listAddresses(rt).find(({ address }) => own.includes(prefixAddress(address)));
   if (holder !== undefined) return { index: holder.index, source: prefixAddress(holder.address) };
   if (towards !== undefined) {
-    const { dev, src } = getRoute(rt, towards);
-    if (dev !== undefined) return { index: dev, ...(src === undefined ? {} : { source: src }) };
+    const route = routeTowards(rt, towards);
+    if (route !== undefined) return route;
   }
   const dev = listRoutes(rt).find(({ dst }) => dst === "0.0.0.0/0" || dst === "::/0")?.dev;
   if (dev === undefined) throw new Error("no underlay device: there is no default route; name the device");
   return { index: dev };
+}
+
+/**
+ * The way to the controller. One on this very machine is reached over the loopback device, which leads to no other node:
+ * then the device that bears its address counts, or, for 127.0.0.1, the default route.
+ */
+function routeTowards(rt: RouteSocket, towards: Address): { index: number; source?: Address } | undefined {
+  if (isLoopback(towards)) return undefined;
+  const { type, dev, src } = getRoute(rt, towards);
+  if (type === "local") {
+    const holder = listAddresses(rt).find(({ address }) => prefixAddress(address) === towards);
+    return holder && { index: holder.index, source: towards };
+  }
+  return dev === undefined ? undefined : { index: dev, ...(src === undefined ? {} : { source: src }) };
 }
 
 /** Neither link-local nor temporary, and not one that duplicate address detection has not passed. */

@@ -14,7 +14,7 @@ export interface MacCheck {
   readonly mac: Mac;
 }
 
-const CHAIN = "mac_check";
+export const MAC_CHECK_CHAIN = "mac_check";
 const PORTS = "checked_ports";
 const MACS = "port_macs";
 
@@ -22,15 +22,21 @@ const MACS = "port_macs";
 export const LIST_MAC_CHECKS = [`list set bridge ${TABLE} ${PORTS}`, `list set bridge ${TABLE} ${MACS}`] as const;
 
 /** The table, its rule and the port's elements as one transaction; run again, it changes nothing. */
-export function addMacCheck({ owner, port, mac }: MacCheck): string {
-  const comment = quoteComment(owner);
+export function addMacCheck(check: MacCheck): string {
   return transaction(
     `add table bridge ${TABLE}`,
     `add set bridge ${TABLE} ${PORTS} { type ifname; }`,
     `add set bridge ${TABLE} ${MACS} { type ifname . ether_addr; }`,
-    `add chain bridge ${TABLE} ${CHAIN} { type filter hook prerouting priority -300; policy accept; }`,
-    `flush chain bridge ${TABLE} ${CHAIN}`,
-    `add rule bridge ${TABLE} ${CHAIN} iifname @${PORTS} iifname . ether saddr != @${MACS} drop`,
+    `add chain bridge ${TABLE} ${MAC_CHECK_CHAIN} { type filter hook prerouting priority -300; policy accept; }`,
+    `flush chain bridge ${TABLE} ${MAC_CHECK_CHAIN}`,
+    `add rule bridge ${TABLE} ${MAC_CHECK_CHAIN} iifname @${PORTS} iifname . ether saddr != @${MACS} drop`,
+  ).concat(addCheckedPort(check));
+}
+
+/** The port's elements alone; the table must be there. */
+export function addCheckedPort({ owner, port, mac }: MacCheck): string {
+  const comment = quoteComment(owner);
+  return transaction(
     // The address first: a port with none noted could send nothing.
     `add element bridge ${TABLE} ${MACS} { "${port}" . ${mac} comment ${comment} }`,
     `add element bridge ${TABLE} ${PORTS} { "${port}" comment ${comment} }`,
@@ -68,8 +74,8 @@ export function removeMacChecks(elements: readonly MacCheckElement[]): string {
 /** What is missing for the port to be checked, as sentences for CHECK; the listing is of the whole bridge table. */
 export function macCheckProblems(listing: Listing, { owner, port, mac }: MacCheck): string[] {
   const problems: string[] = [];
-  if (listing.chains.get(CHAIN)?.rules.length !== 1) {
-    problems.push(`chain ${CHAIN} of table bridge ${TABLE} is missing or was changed`);
+  if (listing.chains.get(MAC_CHECK_CHAIN)?.rules.length !== 1) {
+    problems.push(`chain ${MAC_CHECK_CHAIN} of table bridge ${TABLE} is missing or was changed`);
   }
   const own = macCheckElements(listing).filter((element) => element.owner === owner);
   for (const key of [`"${port}"`, `"${port}" . ${mac}`]) {

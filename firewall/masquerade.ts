@@ -36,6 +36,10 @@ export interface MasqueradeElement {
   readonly chain: string;
 }
 
+/** How many rules the chains have while they are as {@link ensureMasqueradeNetwork} made them. */
+export const MASQUERADE_RULES = { egress: 2, network: 3 } as const;
+export const EGRESS_CHAIN = "egress";
+
 const MULTICAST = { 4: "224.0.0.0/4", 6: "ff00::/8" } as const;
 const FAMILIES = [
   { family: 4, type: "ipv4_addr", match: "ip" },
@@ -75,6 +79,22 @@ export function ensureMasqueradeNetwork({ network, localSubnets, randomFully = t
     `flush chain inet ${TABLE} egress`,
     FAMILIES.map(({ family, match }) => `add rule inet ${TABLE} egress ${match} saddr vmap @egress${family}`),
   );
+}
+
+/**
+ * The pod's elements, where the network is there and the addresses are free; nft refuses the transaction otherwise. For
+ * the usual ADD: a transaction that only adds never makes the next one wait for an RCU grace period (12 ms).
+ */
+export function createMasqueradedPod({ network, owner, addresses }: MasqueradedPod): string {
+  const value = `comment ${quoteComment(owner)} : goto ${masqueradeChain(network)}`;
+  return transaction(
+    addresses.map((address) => `create element inet ${TABLE} egress${familyOf(address)} { ${address} ${value} }`),
+  );
+}
+
+/** The nft text command that shows a subnet among the network's own; nft refuses it when it is not there. */
+export function getLocalSubnet(network: string, subnet: Prefix): string {
+  return `get element inet ${TABLE} near${prefixFamily(subnet)}_${nameHash(network)} { ${subnet} }`;
 }
 
 /**
@@ -166,10 +186,10 @@ export function staleElements(
 export function masqueradeProblems(listing: Listing, network: MasqueradeNetwork, pod: MasqueradedPod): string[] {
   const chain = masqueradeChain(network.network);
   const problems: string[] = [];
-  if ((listing.chains.get("egress")?.rules.length ?? 0) !== FAMILIES.length) {
+  if ((listing.chains.get(EGRESS_CHAIN)?.rules.length ?? 0) !== MASQUERADE_RULES.egress) {
     problems.push(`chain egress of table inet ${TABLE} is missing or was changed`);
   }
-  if ((listing.chains.get(chain)?.rules.length ?? 0) !== FAMILIES.length + 1) {
+  if ((listing.chains.get(chain)?.rules.length ?? 0) !== MASQUERADE_RULES.network) {
     problems.push(`chain ${chain} of network "${network.network}" is missing or was changed`);
   }
   for (const subnet of network.localSubnets) {

@@ -4,6 +4,7 @@ import t from "tap";
 import { parseAddress } from "../net/address.ts";
 import { withReservations } from "./disk.ts";
 import { attachment, countedFiles, makeFixture, rangeSetOf } from "./disk-fixture.ts";
+import { readIfThere } from "./files.ts";
 
 const V4 = rangeSetOf("10.22.0.0/16");
 
@@ -137,6 +138,8 @@ t.test("S12: planted symbolic links are not followed", async (t) => {
     fs.rmSync(join(f.folder, name));
   }
   t.equal(fs.readFileSync(victim, "utf8"), "untouched");
+  fs.symlinkSync(victim, join(f.folder, "link"));
+  t.throws(() => readIfThere(fs, join(f.folder, "link")), { code: "ELOOP" });
 });
 
 t.test("a damaged index is built anew", async (t) => {

@@ -79,10 +79,15 @@ export function parseNetworks(networks: readonly UncheckedNetwork[]): Parsed<Net
   return { accepted, refusals };
 }
 
+/** Whether it is a name that may stand in a path, a mark or a message: one path component, never "." or "..". */
+export function isNetworkName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name) && name.length <= MAX_NAME_LENGTH;
+}
+
 /** Checks one network. @throws RangeError saying the key, the value and what would be right. */
 export function parseNetworkSpec(unchecked: UncheckedNetwork): NetworkSpec {
   const { name, masquerade } = unchecked;
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name) || name.length > MAX_NAME_LENGTH) {
+  if (!isNetworkName(name)) {
     throw new RangeError(`its name is not one to ${MAX_NAME_LENGTH} of letters, digits, "_", "." and "-"`);
   }
   const subnetLengths = { 4: unchecked.subnetLengths?.[4] || 24, 6: unchecked.subnetLengths?.[6] || 64 };

@@ -40,6 +40,8 @@ async function main(): Promise<number> {
   return await runPlugin(plugin, { env, stdin, stdout, stderr, builtins: PLUGINS, checkNetns: checkPodNetns, debug });
 }
 
+// Nobody may be reading the log any more; that must not stop an ADD or DEL half-way.
+process.stderr.on("error", () => {});
 // What escapes from a callback is an answer too; a runtime reads nothing else.
 process.on("uncaughtException", fail);
 // Writes to a pipe are synchronous on Linux, so nothing is lost here, and nothing left open can keep a runtime waiting.

@@ -14,6 +14,8 @@ export interface ReconcilerOptions {
   readonly random: () => number;
   /** A pass runs at least this often, even when nothing was triggered. Milliseconds. */
   readonly periodMs: number;
+  /** How long to rest after a pass, as a multiple of its length, so that triggers without end leave time for other work. 0 when absent. */
+  readonly rest?: number;
   /** Wait after the first failing pass, doubled by each further one up to `maxMs`. */
   readonly backoff: { readonly initialMs: number; readonly maxMs: number };
   /** Called after each pass: with the reason and the wait until the retry when it failed. Must not throw. */
@@ -26,7 +28,7 @@ export type Outcome =
 
 export interface Reconciler {
   /**
-   * Asks for a pass: at once, or after the one that runs now. Any number of calls until then make one pass. After a
+   * Asks for a pass: at once, or after the one that runs now and its rest. Any number of calls until then make one pass. After a
    * failure it comes `backoff.initialMs` after that failure at the earliest, however long the retry would wait.
    */
   trigger(): void;
@@ -36,7 +38,7 @@ export interface Reconciler {
 
 /** Makes a reconciler. It sleeps until the first `trigger()`. */
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { pass, clock, random, periodMs, backoff, onPass } = options;
+  const { pass, clock, random, periodMs, rest = 0, backoff, onPass } = options;
   let running: Promise<void> | undefined;
   let timer: unknown;
   let again = false;
@@ -65,10 +67,11 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   }
 
   async function onePass(): Promise<Outcome> {
+    const started = clock.now();
     try {
       await pass();
       failuresInARow = 0;
-      notBefore = Number.NEGATIVE_INFINITY;
+      notBefore = clock.now() + rest * (clock.now() - started);
       return { ok: true };
     } catch (error) {
       failuresInARow++;

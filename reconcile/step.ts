@@ -12,7 +12,15 @@ export interface Kind<T> {
   same(existing: T, wanted: T): boolean;
   /** Makes the object, or changes the existing one. */
   put(item: T, existing: T | undefined): void | Promise<void>;
+  /** The same for many at once, used instead where it is given. @returns for each undefined, or why it could not be put; must not throw for one of them */
+  putAll?(puts: readonly Put<T>[]): readonly unknown[];
   remove(item: T): void | Promise<void>;
+}
+
+/** One object to be made, or changed when it exists. */
+export interface Put<T> {
+  readonly item: T;
+  readonly existing: T | undefined;
 }
 
 /** How many objects were changed. All zero: the world was as desired. */
@@ -46,11 +54,16 @@ export class ReconcileError extends AggregateError {
   }
 }
 
+/** Changes that are made without a break; some milliseconds. */
+const PORTION = 256;
+
 /** A kind with its desired items, ready for {@link converge}. Made by {@link target}. */
 export interface Target {
   put(tally: Tally): Promise<void>;
   prune(tally: Tally): Promise<void>;
 }
+
+type Counter = "added" | "changed" | "removed";
 
 interface Tally {
   added: number;
@@ -73,20 +86,42 @@ export function target<T>(kind: Kind<T>, desired: readonly T[]): Target {
         tally.failures.push({ kind: kind.name, error });
         return; // without knowing what is there, every put would be a guess
       }
-      for (const [key, item] of wanted) {
+      const puts = [...wanted].flatMap(([key, item]) => {
         const existing = actual.get(key);
-        if (existing !== undefined && kind.same(existing, item)) continue;
-        await attempt(tally, kind.name, key, existing === undefined ? "added" : "changed", () =>
-          kind.put(item, existing),
-        );
-      }
+        return existing !== undefined && kind.same(existing, item) ? [] : [{ key, item, existing }];
+      });
+      for (const portion of portions(puts)) await putPortion(kind, portion, tally);
     },
     async prune(tally) {
-      for (const [key, item] of actual) {
-        if (!wanted.has(key)) await attempt(tally, kind.name, key, "removed", () => kind.remove(item));
+      const unwanted = [...actual].filter(([key]) => !wanted.has(key));
+      for (const portion of portions(unwanted)) {
+        for (const [key, item] of portion) await attempt(tally, kind.name, key, "removed", () => kind.remove(item));
+        await breath();
       }
     },
   };
+}
+
+async function putPortion<T>(kind: Kind<T>, puts: readonly (Put<T> & { key: string })[], tally: Tally): Promise<void> {
+  const counter = ({ existing }: Put<T>) => (existing === undefined ? "added" : "changed");
+  if (kind.putAll !== undefined) {
+    const outcomes = kind.putAll(puts);
+    for (const [i, put] of puts.entries()) note(tally, kind.name, put.key, counter(put), outcomes[i]);
+  } else {
+    for (const put of puts)
+      await attempt(tally, kind.name, put.key, counter(put), () => kind.put(put.item, put.existing));
+  }
+  await breath();
+}
+
+function portions<T>(items: readonly T[]): T[][] {
+  const count = Math.ceil(items.length / PORTION);
+  return Array.from({ length: count }, (_, i) => items.slice(i * PORTION, (i + 1) * PORTION));
+}
+
+/** Lets timers and sockets have their turn: thousands of changes must not hold up a health check or a heartbeat. */
+function breath(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /**
@@ -113,15 +148,21 @@ async function attempt(
   tally: Tally,
   kind: string,
   key: string,
-  counter: "added" | "changed" | "removed",
+  counter: Counter,
   change: () => void | Promise<void>,
 ): Promise<void> {
+  let failure: unknown;
   try {
     await change();
-    tally[counter]++;
   } catch (error) {
-    tally.failures.push({ kind, key, error });
+    failure = error ?? new Error("failed without a reason");
   }
+  note(tally, kind, key, counter, failure);
+}
+
+function note(tally: Tally, kind: string, key: string, counter: Counter, error: unknown): void {
+  if (error === undefined) tally[counter]++;
+  else tally.failures.push({ kind, key, error });
 }
 
 function describe({ kind, key, error }: Failure): string {

@@ -96,6 +96,7 @@ export const u32 = integer(4);
 export const s32 = integer(4, { signed: true });
 /** Network byte order. */
 export const u16be = integer(2, { bigEndian: true });
+export const u32be = integer(4, { bigEndian: true });
 /** Network byte order; numbers up to 2^53. */
 export const u64be: Codec<number> = {
   write: (to, value) => to.integer64(BigInt(value), { bigEndian: true }),

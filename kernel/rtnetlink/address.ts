@@ -4,7 +4,7 @@ import { type Attrs, attrs, ip, string, struct, u8, u32 } from "../netlink/attrs
 import { Reader, type Writer } from "../netlink/bytes.ts";
 import { isNetlinkError } from "../netlink/error.ts";
 import { Flag, type Message } from "../netlink/message.ts";
-import { familyNumber, Rtm } from "./message-types.ts";
+import { Af, familyNumber, Rtm } from "./message-types.ts";
 import { type Scope, scope } from "./route-message.ts";
 import type { RouteSocket } from "./socket.ts";
 
@@ -122,7 +122,8 @@ function writeAddress(
 /** What an RTM_NEWADDR or RTM_DELADDR says; undefined for what is no address of an IP family. */
 export function decodeAddress(message: Message): ListedAddress | undefined {
   const from = new Reader(message.body);
-  const { length, index, scope, flags: shortFlags } = header.read(from);
+  const { family, length, index, scope, flags: shortFlags } = header.read(from);
+  if (family !== Af.inet && family !== Af.inet6) return undefined; // MCTP, Phonet: other addresses altogether
   const read: Attrs<typeof fields> = addressAttrs.read(from);
   const own = read.local ?? read.address;
   if (own === undefined) return undefined;

@@ -282,3 +282,8 @@ function decodeOrRangeError(decode: () => void): void {
     if (!(error instanceof RangeError)) throw error;
   }
 }
+
+t.test("addresses of families that are not IP are left out, not a broken dump", async (t) => {
+  const mctp = Uint8Array.of(45, 0, 0, 0, 7, 0, 0, 0, 5, 0, 2, 0, 8, 0, 0, 0); // AF_MCTP: IFA_LOCAL has one byte
+  t.equal(decodeAddress({ type: 20, flags: 0, sequence: 0, port: 0, body: mctp }), undefined);
+});

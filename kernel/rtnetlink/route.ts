@@ -100,6 +100,14 @@ export function addRoute(rt: RouteSocket, route: Route): void {
   execute(rt, Rtm.newRoute, Flag.create | Flag.excl, route);
 }
 
+/**
+ * `ip route prepend`: beside routes of the same dst and metric, IPv4 before them, IPv6 as one more path.
+ * @throws NetlinkError EEXIST when the very same route is there
+ */
+export function prependRoute(rt: RouteSocket, route: Route): void {
+  execute(rt, Rtm.newRoute, Flag.create, route);
+}
+
 /** `ip route replace`: there is no moment without the route. What is replaced is the route of the same dst, metric and table. */
 export function replaceRoute(rt: RouteSocket, route: Route): void {
   execute(rt, Rtm.newRoute, Flag.create | Flag.replace, route);
@@ -133,6 +141,11 @@ export function getRoute(rt: RouteSocket, destination: Address): RouteLookup {
     ...(prefSrc === undefined ? {} : { src: prefSrc }),
     ...(metrics?.mtu === undefined ? {} : { mtu: metrics.mtu }),
   };
+}
+
+/** {@link addRoute} for many routes; otherwise as {@link replaceRoutes}. */
+export function addRoutes(rt: RouteSocket, routes: readonly Route[]): (NetlinkError | undefined)[] {
+  return rt.executeAll(routes.map((route) => change(Rtm.newRoute, Flag.create | Flag.excl, route)));
 }
 
 /**

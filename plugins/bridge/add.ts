@@ -5,9 +5,11 @@ import type { Dns, Interface, Result } from "../../cni/result.ts";
 import { UndoStack } from "../../cni/undo.ts";
 import { atLeast } from "../../cni/version.ts";
 import { type AttachmentName, formatMark } from "../../kernel/mark.ts";
+import { isNetlinkError } from "../../kernel/netlink/error.ts";
 import { getLink, type Link, setLink } from "../../kernel/rtnetlink/link.ts";
 import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { openPodNetns } from "../pod-netns.ts";
+import { announce, awaitForwarding } from "./announce.ts";
 import { type JoinedBridge, joinBridge } from "./bridge.ts";
 import { decodeBridgeConf } from "./conf.ts";
 import { awaitDad } from "./dad.ts";
@@ -42,8 +44,9 @@ export async function add({ conf: netConf, attachment, delegator, log }: AddRequ
   undo.add(lease.release);
   const bridge = joinBridge(node, conf, netConf.name);
   undo.add(bridge.leave);
-  undo.add(() => deletePort(node, name));
-  const { host, mac } = joinPort(node, { attachment: name, pod: podOf(attachment.args), netns, bridge, conf });
+  const order = { attachment: name, pod: podOf(attachment.args), netns, bridge, conf };
+  const { host, mac } = joinPort(node, order, () => refuseTakenNames(node, pod, name, attachment.netns));
+  undo.add(() => deletePort(node, name)); // ours from here on; before, it may be that of an ADD at the same moment
   hardenPort(host);
   setLink(node, host.index, { up: true });
   const end: PodEnd = { netns, rt: pod, ifName: attachment.ifName, index: indexOf(pod, attachment.ifName) };
@@ -60,7 +63,9 @@ export async function add({ conf: netConf, attachment, delegator, log }: AddRequ
   if (!conf.disableContainerInterface) setUp(end);
   if (plan !== undefined) {
     addRoutes(end, plan);
+    await awaitForwarding(node, bridge, host);
     if (conf.enableDad) await awaitDad(end, plan.ips);
+    announce(end, mac);
   }
 
   const interfaces = readBack(node, bridge, host, pod, attachment);
@@ -87,11 +92,12 @@ function refuseLongNames({ network, containerId, ifName }: AttachmentName): void
   }
 }
 
-/** A GC or a failing ADD may just have removed a bridge that was idle. */
-function joinPort(node: RouteSocket, order: PortOrder): Port {
+/** A GC or a failing ADD may just have removed a bridge that was idle, or another ADD have made the same attachment. */
+function joinPort(node: RouteSocket, order: PortOrder, refuseTaken: () => void): Port {
   try {
     return addPort(node, order);
   } catch (error) {
+    if (isNetlinkError(error, "EEXIST")) refuseTaken();
     if (getLink(node, order.bridge.index) !== undefined) throw error;
     throw new CniError(Code.tryAgainLater, "the bridge was removed by somebody else meanwhile; run ADD again", {
       cause: error,

@@ -50,18 +50,27 @@ export function ensureBridge(
     const present = getLink(rt, conf.bridge);
     if (present !== undefined) return { link: prepare(rt, present, network), created: false };
     try {
-      const created = addLink(rt, {
-        name: conf.bridge,
-        kind: "bridge",
-        mac: localMacFromHash(randomBytes(6)),
-        mtu: conf.mtu,
-        group: networkGroup(network),
-        alias: formatMark({ role: "bridge", network }),
-      });
-      return { link: prepare(rt, created, network), created: true };
+      return { link: makeBridge(rt, conf, network), created: true };
     } catch (error) {
       if (!isNetlinkError(error, "EEXIST") || attempt === ATTEMPTS) throw error;
     }
+  }
+}
+
+function makeBridge(rt: RouteSocket, conf: Pick<BridgeConf, "bridge" | "mtu">, network: string): Link {
+  const created = addLink(rt, {
+    name: conf.bridge,
+    kind: "bridge",
+    mac: localMacFromHash(randomBytes(6)),
+    mtu: conf.mtu,
+    group: networkGroup(network),
+    alias: formatMark({ role: "bridge", network }),
+  });
+  try {
+    return prepare(rt, created, network);
+  } catch (error) {
+    deleteEmptyBridge(rt, created);
+    throw error;
   }
 }
 

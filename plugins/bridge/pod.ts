@@ -1,10 +1,10 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { Route } from "../../cni/result.ts";
 import { NetlinkError } from "../../kernel/netlink/error.ts";
-import type { Netns } from "../../kernel/netns.ts";
+import { inNetns, type Netns } from "../../kernel/netns.ts";
 import { addAddress } from "../../kernel/rtnetlink/address.ts";
 import { setLink } from "../../kernel/rtnetlink/link.ts";
-import { addRoute, type Route as KernelRoute } from "../../kernel/rtnetlink/route.ts";
+import { type Route as KernelRoute, prependRoute } from "../../kernel/rtnetlink/route.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { writeSysctl } from "../../kernel/sysctl.ts";
 import type { Address } from "../../net/address.ts";
@@ -22,24 +22,26 @@ export interface PodEnd {
 
 /**
  * What must be so before the link is up: nobody's router advertisements or redirects are believed (CVE-2020-10749), and
- * our own address is announced when the link comes up, so that neighbours forget the MAC it had before.
+ * our own address is announced (see announce.ts), so that neighbours forget the MAC it had before.
  */
 export function hardenPod({ netns, ifName }: PodEnd): void {
-  for (const [key, value] of [
-    [`net/ipv6/conf/${ifName}/accept_ra`, 0],
-    [`net/ipv6/conf/${ifName}/accept_redirects`, 0],
-    [`net/ipv6/conf/${ifName}/ndisc_notify`, 1],
-    [`net/ipv4/conf/${ifName}/accept_redirects`, 0],
-    [`net/ipv4/conf/${ifName}/arp_notify`, 1],
-  ] as const) {
-    writeWhereKnown(key, value, netns);
-  }
+  inNetns(netns, () => {
+    for (const [key, value] of [
+      [`net/ipv6/conf/${ifName}/accept_ra`, 0],
+      [`net/ipv6/conf/${ifName}/accept_redirects`, 0],
+      [`net/ipv6/conf/${ifName}/ndisc_notify`, 1],
+      [`net/ipv4/conf/${ifName}/accept_redirects`, 0],
+      [`net/ipv4/conf/${ifName}/arp_notify`, 1],
+    ] as const) {
+      writeWhereKnown(key, value);
+    }
+  });
 }
 
 /** A kernel without the key has no IPv6. */
-function writeWhereKnown(key: string, value: number, netns: Netns): void {
+function writeWhereKnown(key: string, value: number): void {
   try {
-    writeSysctl(key, value, { netns });
+    writeSysctl(key, value);
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
   }
@@ -69,11 +71,15 @@ export function setUp({ rt, index }: PodEnd): void {
   setLink(rt, index, { up: true });
 }
 
-/** Adds the routes; the link must be up. @throws CniError 7 that names the route that the kernel refused */
+/**
+ * Adds the routes; the link must be up. Another network's route to the same destination stays: a pod may have a default
+ * route of each.
+ * @throws CniError 7 that names the route that the kernel refused
+ */
 export function addRoutes({ rt, index }: PodEnd, { ips, routes }: Pick<AddressPlan, "ips" | "routes">): void {
   for (const route of kernelRoutes(routes, ips, index)) {
     try {
-      addRoute(rt, route);
+      prependRoute(rt, route);
     } catch (error) {
       throw explain(error, `routes: ${route.dst}${route.via === undefined ? "" : ` via ${route.via}`}`);
     }

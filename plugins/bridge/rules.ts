@@ -2,19 +2,29 @@ import { mkdirSync } from "node:fs";
 import { messageOf } from "../../cni/error.ts";
 import type { JsonObject } from "../../cni/json.ts";
 import type { Logger } from "../../cni/log.ts";
-import { EMPTY_LISTING, type Listing, listsTable, parseListing } from "../../firewall/listing.ts";
+import { EMPTY_LISTING, type Listing, parseListing } from "../../firewall/listing.ts";
 import {
+  addCheckedPort,
   addMacCheck,
   LIST_MAC_CHECKS,
+  MAC_CHECK_CHAIN,
+  type MacCheck,
   macCheckElements,
   macCheckProblems,
   removeMacChecks,
 } from "../../firewall/mac-check.ts";
 import {
   addMasqueradedPod,
+  createMasqueradedPod,
+  EGRESS_CHAIN,
   elementsOf,
   ensureMasqueradeNetwork,
+  getLocalSubnet,
   LIST_MASQUERADED_PODS,
+  MASQUERADE_RULES,
+  type MasqueradedPod,
+  type MasqueradeElement,
+  type MasqueradeNetwork,
   masqueradeChain,
   masqueradeElements,
   masqueradeProblems,
@@ -26,6 +36,7 @@ import { TABLE } from "../../firewall/nft-text.ts";
 import { openLock } from "../../kernel/flock.ts";
 import { type AttachmentName, attachmentKey, hostVethName } from "../../kernel/mark.ts";
 import { type Nft, NftError, openNft } from "../../kernel/nftables/nft.ts";
+import { type NftFamily, type NftProbe, openNftProbe } from "../../kernel/nftables/probe.ts";
 import type { Mac } from "../../net/mac.ts";
 import { networkOf, type Prefix, prefixAddress } from "../../net/prefix.ts";
 import type { BridgeConf } from "./conf.ts";
@@ -37,7 +48,11 @@ export interface RuleSubject {
   readonly conf: Pick<BridgeConf, "ipMasq" | "macSpoofCheck">;
 }
 
-type TableFamily = "inet" | "bridge";
+/** The masquerading that an attachment needs. */
+interface Masquerade {
+  readonly network: MasqueradeNetwork;
+  readonly pod: MasqueradedPod;
+}
 
 const RUN_FOLDER = "/run/podwire";
 
@@ -51,21 +66,55 @@ export function putRules(name: AttachmentName, subject: RuleSubject): () => void
   if (masquerade === undefined && macCheck === undefined) return () => {};
   using _lock = lockTables();
   using nft = openNft();
+  using probe = openNftProbe();
   const fresh = {
-    network: masquerade !== undefined && !hasNetwork(nft, network),
-    bridge: macCheck !== undefined && !hasTable(nft, "bridge"),
+    network: masquerade !== undefined && !probe.hasChain("inet", TABLE, masqueradeChain(network)),
+    bridge: macCheck !== undefined && !probe.hasTable("bridge", TABLE),
   };
   const undo = () => {
     deleteRules(name);
     if (fresh.network) deleteMasqueradeNetwork(network);
     if (fresh.bridge) deleteTableIfEmpty("bridge");
   };
-  const text = [
-    masquerade === undefined ? "" : ensureMasqueradeNetwork(masquerade.network) + addMasqueradedPod(masquerade.pod),
-    macCheck === undefined ? "" : addMacCheck(macCheck),
-  ];
-  nft.run(text.join(""));
+  try {
+    nft.run(usualText(nft, probe, masquerade) + macCheckText(probe, macCheck));
+  } catch (error) {
+    if (!(error instanceof NftError)) throw error;
+    // Left by a lost DEL, or by a network that was renamed: the addresses are this pod's now.
+    const present = masqueradeElements(listSets("inet", nft, LIST_MASQUERADED_PODS));
+    nft.run(fullText(masquerade, present) + macCheckText(probe, macCheck));
+  }
   return undo;
+}
+
+/** Where all that the network needs is there, the pod's own elements are enough. */
+function usualText(nft: Nft, probe: NftProbe, masquerade: Masquerade | undefined): string {
+  if (masquerade === undefined) return "";
+  return hasNetwork(nft, probe, masquerade.network) ? createMasqueradedPod(masquerade.pod) : fullText(masquerade, []);
+}
+
+function fullText(masquerade: Masquerade | undefined, present: readonly MasqueradeElement[]): string {
+  if (masquerade === undefined) return "";
+  return ensureMasqueradeNetwork(masquerade.network) + addMasqueradedPod(masquerade.pod, present);
+}
+
+function macCheckText(probe: NftProbe, macCheck: MacCheck | undefined): string {
+  if (macCheck === undefined) return "";
+  return probe.countRules("bridge", TABLE, MAC_CHECK_CHAIN) === 1 ? addCheckedPort(macCheck) : addMacCheck(macCheck);
+}
+
+/** Whether chains and sets are as {@link ensureMasqueradeNetwork} makes them, as far as CHECK would notice. */
+function hasNetwork(nft: Nft, probe: NftProbe, { network, localSubnets }: MasqueradeNetwork): boolean {
+  const { egress, network: own } = MASQUERADE_RULES;
+  if (probe.countRules("inet", TABLE, EGRESS_CHAIN) !== egress) return false;
+  if (probe.countRules("inet", TABLE, masqueradeChain(network)) !== own) return false;
+  try {
+    for (const subnet of localSubnets) nft.listText(getLocalSubnet(network, subnet));
+    return true;
+  } catch (error) {
+    if (error instanceof NftError) return false;
+    throw error;
+  }
 }
 
 /** What of the attachment's rules is not there, in sentences. */
@@ -74,8 +123,8 @@ export function ruleProblems(name: AttachmentName, subject: RuleSubject): readon
   if (masquerade === undefined && macCheck === undefined) return [];
   using nft = openNft();
   return [
-    ...(masquerade === undefined ? [] : masqueradeProblems(listTable(nft, "inet"), masquerade.network, masquerade.pod)),
-    ...(macCheck === undefined ? [] : macCheckProblems(listTable(nft, "bridge"), macCheck)),
+    ...(masquerade === undefined ? [] : masqueradeProblems(listTable("inet", nft), masquerade.network, masquerade.pod)),
+    ...(macCheck === undefined ? [] : macCheckProblems(listTable("bridge", nft), macCheck)),
   ];
 }
 
@@ -110,9 +159,8 @@ export function whereRulesMatter(raw: JsonObject, log: Pick<Logger, "warn">, wor
 /** Removes the attachment's rules, whatever they are: elements that carry its key. */
 export function deleteRules(name: AttachmentName): void {
   const owner = attachmentKey(name);
-  using nft = openNft();
-  removeMasquerade(nft, (elements) => elementsOf(elements, owner));
-  removeMacCheckElements(nft, (element) => element.owner === owner);
+  removeMasquerade((elements) => elementsOf(elements, owner));
+  removeMacCheckElements((element) => element.owner === owner);
 }
 
 /**
@@ -124,9 +172,8 @@ export function pruneRules(
   validKeys: ReadonlySet<string>,
   portExists: (name: string) => boolean,
 ): void {
-  using nft = openNft();
-  removeMasquerade(nft, (elements) => staleElements(elements, network, validKeys));
-  removeMacCheckElements(nft, ({ key }) => !portExists(key.split('"')[1] ?? ""));
+  removeMasquerade((elements) => staleElements(elements, network, validKeys));
+  removeMacCheckElements(({ key }) => !portExists(key.split('"')[1] ?? ""));
 }
 
 /** Removes what the network's rules stood on, once it has no attachments, and tables of ours that then hold nothing. */
@@ -136,8 +183,8 @@ export function deleteNetworkRules(network: string): void {
 }
 
 function deleteMasqueradeNetwork(network: string): void {
+  if (!probed((probe) => probe.hasChain("inet", TABLE, masqueradeChain(network)))) return;
   using nft = openNft();
-  if (!hasNetwork(nft, network)) return;
   nft.run(removeMasqueradeNetwork(network));
   deleteTableIfEmpty("inet");
 }
@@ -146,13 +193,14 @@ function deleteMasqueradeNetwork(network: string): void {
  * Removes our table of the family when it serves nobody: its sets have no elements and all its chains are those that
  * serve sets. The agent's tables have more.
  */
-function deleteTableIfEmpty(family: TableFamily): void {
+function deleteTableIfEmpty(family: NftFamily): void {
+  if (!hasTable(family)) return;
   using _lock = lockTables();
   using nft = openNft();
-  if (!hasTable(nft, family)) return;
-  const { sets, chains } = listTable(nft, family);
+  if (!hasTable(family)) return; // while we waited
+  const { sets, chains } = listTable(family, nft);
   const inUse = [...sets.values()].some(({ elements }) => elements.length > 0);
-  const others = [...chains.keys()].some((chain) => chain !== "egress" && chain !== "mac_check");
+  const others = [...chains.keys()].some((chain) => chain !== EGRESS_CHAIN && chain !== MAC_CHECK_CHAIN);
   if (!inUse && !others) nft.run(`delete table ${family} ${TABLE}\n`);
 }
 
@@ -162,47 +210,47 @@ function lockTables(): Disposable {
   return openLock(`${RUN_FOLDER}/nft.lock`);
 }
 
-function removeMasquerade(
-  nft: Nft,
-  choose: (elements: ReturnType<typeof masqueradeElements>) => ReturnType<typeof masqueradeElements>,
-): void {
-  const elements = choose(masqueradeElements(listSets(nft, "inet", LIST_MASQUERADED_PODS)));
+// Most nodes' DELs have no table to look into, and then the library is not even loaded.
+function removeMasquerade(choose: (elements: readonly MasqueradeElement[]) => readonly MasqueradeElement[]): void {
+  if (!hasTable("inet")) return;
+  using nft = openNft();
+  const elements = choose(masqueradeElements(listSets("inet", nft, LIST_MASQUERADED_PODS)));
   if (elements.length > 0) nft.run(removeMasqueradedPods(elements));
 }
 
-function removeMacCheckElements(
-  nft: Nft,
-  choose: (element: ReturnType<typeof macCheckElements>[number]) => boolean,
-): void {
-  const elements = macCheckElements(listSets(nft, "bridge", LIST_MAC_CHECKS)).filter(choose);
+function removeMacCheckElements(choose: (element: ReturnType<typeof macCheckElements>[number]) => boolean): void {
+  if (!hasTable("bridge")) return;
+  using nft = openNft();
+  const elements = macCheckElements(listSets("bridge", nft, LIST_MAC_CHECKS)).filter(choose);
   if (elements.length > 0) nft.run(removeMacChecks(elements));
 }
 
 /** The sets that the commands list; when one of them is not there, all that our table has. */
-function listSets(nft: Nft, family: TableFamily, commands: readonly string[]): Listing {
-  if (!hasTable(nft, family)) return EMPTY_LISTING;
+function listSets(family: NftFamily, nft: Nft, commands: readonly string[]): Listing {
+  if (!hasTable(family)) return EMPTY_LISTING;
   try {
     const listings = commands.map((command) => read(nft, command));
     return { sets: new Map(listings.flatMap(({ sets }) => [...sets])), chains: new Map() };
   } catch (error) {
     if (!(error instanceof NftError)) throw error;
-    return listTable(nft, family);
+    return listTable(family, nft);
   }
 }
 
 /** Our table of the family; an empty listing when there is none. */
-function listTable(nft: Nft, family: TableFamily): Listing {
-  return hasTable(nft, family) ? read(nft, `list table ${family} ${TABLE}`) : EMPTY_LISTING;
+function listTable(family: NftFamily, nft: Nft): Listing {
+  return hasTable(family) ? read(nft, `list table ${family} ${TABLE}`) : EMPTY_LISTING;
 }
 
 function read(nft: Nft, command: string): Listing {
   return parseListing(nft.query(command));
 }
 
-function hasTable(nft: Nft, family: TableFamily): boolean {
-  return listsTable(nft.query(`list tables ${family}`), family, TABLE);
+function hasTable(family: NftFamily): boolean {
+  return probed((probe) => probe.hasTable(family, TABLE));
 }
 
-function hasNetwork(nft: Nft, network: string): boolean {
-  return hasTable(nft, "inet") && listTable(nft, "inet").chains.has(masqueradeChain(network));
+function probed<T>(question: (probe: NftProbe) => T): T {
+  using probe = openNftProbe();
+  return question(probe);
 }

@@ -1,6 +1,8 @@
 import { CniError, Code, messageOf } from "../../cni/error.ts";
 import type { StatusRequest } from "../../cni/plugin.ts";
+import { TABLE } from "../../firewall/nft-text.ts";
 import { openNft } from "../../kernel/nftables/nft.ts";
+import { openNftProbe } from "../../kernel/nftables/probe.ts";
 import { getLink } from "../../kernel/rtnetlink/link.ts";
 import { openRoute } from "../../kernel/rtnetlink/socket.ts";
 import { decodeBridgeConf } from "./conf.ts";
@@ -11,26 +13,31 @@ import { decodeBridgeConf } from "./conf.ts";
  */
 export async function status({ conf: netConf, delegator }: StatusRequest): Promise<void> {
   const conf = decodeBridgeConf(netConf, { args: {} });
-  available("netlink", () => {
+  const kind = available("netlink", () => {
     using rt = openRoute();
     const link = getLink(rt, conf.bridge);
-    if (link !== undefined && link.kind !== "bridge") {
-      throw new Error(`bridge: "${conf.bridge}" is a link of kind ${link.kind ?? "none"}, not a bridge`);
-    }
+    return link === undefined ? "bridge" : link.kind;
   });
+  if (kind !== "bridge") {
+    throw new CniError(
+      Code.notAvailable,
+      `bridge: "${conf.bridge}" is a link of kind ${kind ?? "none"}, not a bridge; choose another name`,
+    );
+  }
   if (conf.ipMasq || conf.macSpoofCheck) {
     available("nftables", () => {
-      using nft = openNft();
-      nft.query("list tables");
+      openNft()[Symbol.dispose](); // the library
+      using probe = openNftProbe(); // the kernel
+      probe.hasTable("inet", TABLE);
     });
   }
   const { ipam } = netConf;
   if (ipam !== undefined) await delegator.status(ipam.type, netConf.raw);
 }
 
-function available(what: string, probe: () => void): void {
+function available<T>(what: string, probe: () => T): T {
   try {
-    probe();
+    return probe();
   } catch (error) {
     throw new CniError(Code.notAvailable, `${what} cannot be used: ${messageOf(error)}`, { cause: error });
   }

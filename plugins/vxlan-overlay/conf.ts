@@ -24,7 +24,12 @@ const networkName = refine(string, (name) => {
   return name;
 });
 
-const meshPeer = object({ subnet: network, publicIP: address });
+const meshPeer = object({
+  subnet: network,
+  publicIP: address,
+  /** Joins the entries of a node that has more than one address; without it, the address names the node. */
+  node: optional(string),
+});
 
 const mesh = object({
   peers: array(meshPeer),

@@ -3,10 +3,14 @@ import type { Logger } from "../../cni/log.ts";
 import { applyOverlay } from "../../dataplane/apply.ts";
 import { applyRulesets, nodeRulesets } from "../../dataplane/node-rules.ts";
 import { findUnderlay } from "../../dataplane/underlay.ts";
+import { listsTable, parseListing } from "../../firewall/listing.ts";
 import { nameHash } from "../../firewall/nft-text.ts";
+import { NFT_TABLE_PREFIX } from "../../kernel/mark.ts";
+import { openNft } from "../../kernel/nftables/nft.ts";
+import { listAddresses } from "../../kernel/rtnetlink/address.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { openRoute } from "../../kernel/rtnetlink/socket.ts";
-import type { Address, Family } from "../../net/address.ts";
+import type { Family } from "../../net/address.ts";
 import {
   coveringPrefix,
   type Prefix,
@@ -28,18 +32,20 @@ const NO_SUBNET = parsePrefix("0.0.0.0/24");
 
 /**
  * What this node holds in a mesh without a controller: the subnets listed with an address that this node has.
- * @throws CniError 7 when none of the mesh's addresses is this node's
+ * @throws CniError 7 when none of the mesh's addresses is this node's, or its subnet cannot be used
  */
 export function meshLease(keys: OverlayConf, mesh: Mesh): NodeLease {
   using rt = openRoute();
   const underlay = meshUnderlay(rt, mesh);
+  const network = meshNetwork(keys, mesh);
+  const { leases } = meshInput(network, mesh, underlay);
   return {
     network: keys.overlay,
     state: "held",
     ready: true,
-    subnets: ownSubnets(mesh, underlay),
-    cidrs: meshCidrs(mesh),
-    mtu: podMtu(meshNetwork(keys, mesh), underlay),
+    subnets: leases.flatMap(({ subnets }) => subnets),
+    cidrs: network.cidrs,
+    mtu: podMtu(network, underlay),
   };
 }
 
@@ -51,28 +57,69 @@ export async function ensureMesh(keys: OverlayConf, mesh: Mesh, log: Logger): Pr
   const input = meshInput(network, mesh, underlay);
   const desired = desiredOverlay(input);
   for (const refusal of [...input.refusals, ...desired.refusals]) log.warn(refusal);
-  const changes = await applyOverlay(rt, desired, { network: keys.overlay, cidrs: network.cidrs });
-  applyRulesets(nodeRulesets(input, `mesh_${nameHash(keys.overlay)}_`));
+  const owner = `mesh_${nameHash(keys.overlay)}_`;
+  const cidrs = [...network.cidrs, ...formerCidrs(owner)];
+  const changes = await applyOverlay(rt, desired, { network: keys.overlay, cidrs });
+  applyRulesets(nodeRulesets(input, owner));
   log.debug("mesh", { ...changes });
+}
+
+/**
+ * The CIDRs that the list had at the last ADD, from our own nft sets: what it no longer has is to be found and removed.
+ * Multicast is among them, where there are no routes.
+ */
+function formerCidrs(owner: string): Prefix[] {
+  using nft = openNft();
+  if (!listsTable(nft.query("list tables inet"), "inet", NFT_TABLE_PREFIX)) return [];
+  const { sets } = parseListing(nft.query(`list table inet ${NFT_TABLE_PREFIX}`));
+  const keys = [4, 6].flatMap((family) => sets.get(`${owner}overlay_near${family}`)?.elements ?? []);
+  return keys.flatMap(({ key }) => (key.includes("/") ? [parsePrefix(key)] : []));
 }
 
 function meshUnderlay(rt: RouteSocket, mesh: Mesh): Underlay {
   const listed = mesh.peers.map(({ publicIP }) => publicIP);
+  const holder = listAddresses(rt).find(({ address }) => listed.includes(prefixAddress(address)));
+  if (holder === undefined) {
+    throw new CniError(
+      Code.invalidConfig,
+      `mesh.peers: none of ${listed.join(", ")} is an address of this node; list this node's own subnet and address too`,
+    );
+  }
   try {
-    const underlay = findUnderlay(rt, { own: listed });
-    if (ownSubnets(mesh, underlay).length > 0) return underlay;
+    return findUnderlay(rt, { own: listed });
   } catch (cause) {
     throw new CniError(Code.invalidConfig, `mesh.peers: ${messageOf(cause)}`, { cause });
   }
-  throw new CniError(
-    Code.invalidConfig,
-    `mesh.peers: none of ${listed.join(", ")} is an address of this node; list this node's own subnet and address too`,
-  );
+}
+
+type MeshPeer = Mesh["peers"][number];
+
+function nodeOf({ node, publicIP }: MeshPeer): string {
+  return node ?? publicIP;
+}
+
+/** The names under which this node is listed: one, or one an address when its entries are not joined by `node`. */
+function ownNames(mesh: Mesh, underlay: Underlay): ReadonlySet<string> {
+  const mine = underlay.addresses.map(prefixAddress);
+  return new Set(mesh.peers.filter(({ publicIP }) => mine.includes(publicIP)).map(nodeOf));
 }
 
 function ownSubnets(mesh: Mesh, underlay: Underlay): Prefix[] {
-  const mine = underlay.addresses.map(prefixAddress);
-  return mesh.peers.flatMap(({ subnet, publicIP }) => (mine.includes(publicIP) ? [subnet] : []));
+  const names = ownNames(mesh, underlay);
+  return mesh.peers.flatMap((peer) => (names.has(nodeOf(peer)) ? [peer.subnet] : []));
+}
+
+/**
+ * In static mode the peers derive a node's MAC address from its name, so it may have only one.
+ * @throws CniError 7
+ */
+function ownNodeId(mesh: Mesh, names: ReadonlySet<string>): string {
+  const [name = "", ...more] = names;
+  if (mesh.mode === "flow" || more.length === 0) return meshNodeId(name);
+  throw new CniError(
+    Code.invalidConfig,
+    `mesh.peers: ${[...names].join(" and ")} are both this node's; in mode "static" give all entries of a node the same "node", such as {"node": "a", …}`,
+  );
 }
 
 /** The mesh's CIDRs: those it names, or else what covers every subnet of a family. */
@@ -104,18 +151,20 @@ function meshInput(
   mesh: Mesh,
   underlay: Underlay,
 ): OverlayInput & { refusals: readonly string[] } {
-  const mine = underlay.addresses.map(prefixAddress);
-  const nodeId = meshNodeId(mesh.peers.find(({ publicIP }) => mine.includes(publicIP))?.publicIP);
+  const names = ownNames(mesh, underlay);
+  const nodeId = ownNodeId(mesh, names);
   const networks = [network];
   const leases = parseLeases([{ network: network.name, subnets: ownSubnets(mesh, underlay) }], { networks, underlay });
+  const [refused] = leases.refusals;
+  if (refused !== undefined) throw new CniError(Code.invalidConfig, `mesh.peers: ${refused}`);
   const others = mesh.peers
-    .filter(({ publicIP }) => !mine.includes(publicIP))
-    .map(({ subnet, publicIP }) => ({
+    .filter((peer) => !names.has(nodeOf(peer)))
+    .map((peer) => ({
       network: network.name,
-      nodeId: meshNodeId(publicIP),
-      nodeName: publicIP,
-      addresses: [publicIP],
-      subnet,
+      nodeId: meshNodeId(nodeOf(peer)),
+      nodeName: nodeOf(peer),
+      addresses: [...addressesOf(mesh, nodeOf(peer))],
+      subnet: peer.subnet,
     }));
   const peers = parsePeers(others, { nodeId, networks, leases: leases.accepted, underlay });
   return {
@@ -124,13 +173,16 @@ function meshInput(
     leases: leases.accepted,
     peers: peers.accepted,
     underlay,
-    refusals: [...leases.refusals, ...peers.refusals],
+    refusals: peers.refusals,
   };
 }
 
-/** A mesh names nodes by their address alone. */
-function meshNodeId(address: Address | undefined): string {
-  return `mesh/${address ?? ""}`;
+function addressesOf(mesh: Mesh, name: string): ReadonlySet<string> {
+  return new Set(mesh.peers.filter((peer) => nodeOf(peer) === name).map(({ publicIP }) => publicIP));
+}
+
+function meshNodeId(name: string): string {
+  return `mesh/${name}`;
 }
 
 function checked<T>(parse: () => T): T {

@@ -2,6 +2,9 @@ import { join } from "node:path";
 import { CniError, Code } from "../../cni/error.ts";
 import type { AddRequest, CheckRequest, DelRequest, GcRequest, Plugin, StatusRequest } from "../../cni/plugin.ts";
 import type { Result } from "../../cni/result.ts";
+import { type AttachmentName, hostVethName } from "../../kernel/mark.ts";
+import { getLink } from "../../kernel/rtnetlink/link.ts";
+import { openRoute } from "../../kernel/rtnetlink/socket.ts";
 import { contains, prefixAddress } from "../../net/prefix.ts";
 import { type OverlayConf, parseConf } from "./conf.ts";
 import { bridgeConf, removalConf } from "./delegate.ts";
@@ -23,8 +26,9 @@ export const vxlanOverlay: Plugin = {
   status,
 };
 
-async function add({ conf, delegator, log }: AddRequest): Promise<Result> {
+async function add({ conf, attachment, delegator, log }: AddRequest): Promise<Result> {
   const keys = parseConf(conf);
+  refuseSecond({ network: conf.name, containerId: attachment.containerId, ifName: attachment.ifName });
   const lease = leaseOf(keys);
   refuseUnlessHeld(lease, Code.tryAgainLater, Code.tryAgainLater);
   if (keys.mesh !== undefined) await ensureMesh(keys, keys.mesh, log);
@@ -64,6 +68,17 @@ function statusLease(keys: OverlayConf): NodeLease {
     if (!(error instanceof CniError) || error.code !== Code.tryAgainLater) throw error;
     throw new CniError(Code.notAvailable, error.message, { cause: error });
   }
+}
+
+/** Before anything is delegated: after a failure the delegate's DEL would take the first attachment away. */
+function refuseSecond(name: AttachmentName): void {
+  using rt = openRoute();
+  const port = hostVethName(name);
+  if (getLink(rt, port) === undefined) return;
+  throw new CniError(
+    Code.invalidEnvironment,
+    `CNI_CONTAINERID ${name.containerId} has CNI_IFNAME ${name.ifName} in network "${name.network}" already (${port}); run DEL for it before another ADD`,
+  );
 }
 
 function refuseUnlessHeld(lease: NodeLease, codeWithout: Code, codeFenced: Code): void {

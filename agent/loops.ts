@@ -1,0 +1,69 @@
+import type { Logger } from "pino";
+import { NFT_TABLE_PREFIX } from "../kernel/mark.ts";
+import { openNftMonitor } from "../kernel/nftables/monitor.ts";
+import { openMonitor, RtnlGroup } from "../kernel/rtnetlink/monitor.ts";
+import { createReconciler, type Reconciler } from "../reconcile/loop.ts";
+import { relevanceOf } from "./relevance.ts";
+
+const BACKOFF = { initialMs: 200, maxMs: 10_000 } as const;
+
+/**
+ * Runs the work when triggered and at least every `periodMs`, and again with back-off when it fails. A failure is logged
+ * once, and once more when it is over, however often it repeats.
+ */
+export function createLoop(name: string, work: () => Promise<void>, log: Logger, periodMs: number): Reconciler {
+  let said = "";
+  return createReconciler({
+    pass: work,
+    clock: {
+      now: () => performance.now(), // a corrected clock must not make it wait for an hour
+      setTimeout,
+      clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+    },
+    random: Math.random,
+    periodMs,
+    rest: 2,
+    backoff: BACKOFF,
+    onPass: (outcome) => {
+      const problem = outcome.ok ? "" : String(outcome.error);
+      if (problem === said) return;
+      if (outcome.ok) log.info(`${name} succeeded again`);
+      else log.error({ err: outcome.error, retryInMs: outcome.retryInMs }, `${name} failed`);
+      said = problem;
+    },
+  });
+}
+
+/** Calls back when the kernel tells that the overlay may no longer be as desired, or that pods came or went. */
+export function watchKernel({ overlay, pods }: { overlay(): void; pods(): void }): Disposable {
+  const routes = openMonitor({
+    groups: [
+      RtnlGroup.link,
+      RtnlGroup.neigh,
+      RtnlGroup.ipv4Address,
+      RtnlGroup.ipv6Address,
+      RtnlGroup.ipv4Route,
+      RtnlGroup.ipv6Route,
+    ],
+    onMessages: (events) => {
+      const found = new Set(events.map(relevanceOf));
+      if (found.has("pods")) pods();
+      if (found.has("overlay")) overlay();
+    },
+    onOverrun: () => {
+      pods();
+      overlay();
+    },
+  });
+  const rules = openNftMonitor({
+    onChange: (tables) => {
+      if (tables.size === 0 || tables.has(NFT_TABLE_PREFIX)) overlay();
+    },
+  });
+  return {
+    [Symbol.dispose]() {
+      routes[Symbol.dispose]();
+      rules[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,38 @@
+import { getLink, setLink } from "../../kernel/rtnetlink/link.ts";
+import { RtnlGroup } from "../../kernel/rtnetlink/monitor.ts";
+import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
+import type { Mac } from "../../net/mac.ts";
+import type { PodEnd } from "./pod.ts";
+import { until } from "./until.ts";
+
+/** BR_STATE_FORWARDING, <linux/if_bridge.h>. */
+const FORWARDING = 3;
+/** The kernel notices a carrier within a second at worst (linkwatch); it takes longer only where STP delays ports. */
+const LIMIT_MS = 1500;
+
+/**
+ * Waits until the bridge forwards what comes from the port, which it begins to do a moment after both ends are up. A
+ * question about the link makes kernels since 6.9 do it at once; older ones tell when they have. A bridge with STP is
+ * not waited for: it takes half a minute.
+ */
+export async function awaitForwarding(
+  node: RouteSocket,
+  bridge: { readonly index: number },
+  port: { readonly index: number },
+): Promise<void> {
+  const forwards = () => {
+    const link = getLink(node, port.index);
+    return link?.port === undefined || link.port.state === FORWARDING;
+  };
+  if (forwards() || getLink(node, bridge.index)?.bridge?.stp) return;
+  await until({ groups: [RtnlGroup.link], limitMs: LIMIT_MS }, forwards);
+}
+
+/**
+ * Tells the pod's neighbours, by gratuitous ARP and unsolicited neighbour advertisements, that its addresses are at
+ * its MAC now: they may know the one that an earlier pod had. What the kernel sent when the link came up (arp_notify,
+ * ndisc_notify) came before the bridge forwarded; it does so again when the MAC is set, to whatever.
+ */
+export function announce({ rt, index }: PodEnd, mac: Mac): void {
+  setLink(rt, index, { mac });
+}
