@@ -159,8 +159,10 @@ export function whereRulesMatter(raw: JsonObject, log: Pick<Logger, "warn">, wor
 /** Removes the attachment's rules, whatever they are: elements that carry its key. */
 export function deleteRules(name: AttachmentName): void {
   const owner = attachmentKey(name);
-  removeMasquerade((elements) => elementsOf(elements, owner));
-  removeMacCheckElements((element) => element.owner === owner);
+  runAtOnce([
+    masqueradeRemoval((elements) => elementsOf(elements, owner)),
+    macCheckRemoval((element) => element.owner === owner),
+  ]);
 }
 
 /**
@@ -172,8 +174,10 @@ export function pruneRules(
   validKeys: ReadonlySet<string>,
   portExists: (name: string) => boolean,
 ): void {
-  removeMasquerade((elements) => staleElements(elements, network, validKeys));
-  removeMacCheckElements(({ key }) => !portExists(key.split('"')[1] ?? ""));
+  runAtOnce([
+    masqueradeRemoval((elements) => staleElements(elements, network, validKeys)),
+    macCheckRemoval(({ key }) => !portExists(key.split('"')[1] ?? "")),
+  ]);
 }
 
 /** Removes what the network's rules stood on, once it has no attachments, and tables of ours that then hold nothing. */
@@ -211,18 +215,24 @@ function lockTables(): Disposable {
 }
 
 // Most nodes' DELs have no table to look into, and then the library is not even loaded.
-function removeMasquerade(choose: (elements: readonly MasqueradeElement[]) => readonly MasqueradeElement[]): void {
-  if (!hasTable("inet")) return;
+function masqueradeRemoval(choose: (elements: readonly MasqueradeElement[]) => readonly MasqueradeElement[]): string {
+  if (!hasTable("inet")) return "";
   using nft = openNft();
-  const elements = choose(masqueradeElements(listSets("inet", nft, LIST_MASQUERADED_PODS)));
-  if (elements.length > 0) nft.run(removeMasqueradedPods(elements));
+  return removeMasqueradedPods(choose(masqueradeElements(listSets("inet", nft, LIST_MASQUERADED_PODS))));
 }
 
-function removeMacCheckElements(choose: (element: ReturnType<typeof macCheckElements>[number]) => boolean): void {
-  if (!hasTable("bridge")) return;
+function macCheckRemoval(choose: (element: ReturnType<typeof macCheckElements>[number]) => boolean): string {
+  if (!hasTable("bridge")) return "";
   using nft = openNft();
-  const elements = macCheckElements(listSets("bridge", nft, LIST_MAC_CHECKS)).filter(choose);
-  if (elements.length > 0) nft.run(removeMacChecks(elements));
+  return removeMacChecks(macCheckElements(listSets("bridge", nft, LIST_MAC_CHECKS)).filter(choose));
+}
+
+/** Each transaction that removes something makes the next one wait for an RCU grace period (12 ms). */
+function runAtOnce(transactions: readonly string[]): void {
+  const text = transactions.join("");
+  if (text === "") return;
+  using nft = openNft();
+  nft.run(text);
 }
 
 /** The sets that the commands list; when one of them is not there, all that our table has. */
