@@ -11,7 +11,6 @@ import { addressOfEndpoint, leaseRefusal, overlayInput } from "./overlay-input.t
 import { relevanceOf } from "./relevance.ts";
 import { parseStandalone, SINGLE_MACHINE, standaloneState } from "./standalone.ts";
 import { nodeStatus, summary } from "./status.ts";
-import { channelCredentials } from "./tls.ts";
 
 const UNDERLAY = parseUnderlay("eth0", 1500, ["192.0.2.7/24"]);
 
@@ -38,19 +37,6 @@ t.test("relevance: pods' links ask for a status, the overlay's objects for a pas
     [{ type: "other", messageType: 99 }, undefined, "anything else"],
   ];
   for (const [event, expected, what] of rows) t.equal(relevanceOf(event), expected, what);
-});
-
-t.test("tls: plaintext beyond loopback is refused unless --insecure says so", async (t) => {
-  const none = {};
-  t.doesNotThrow(() => channelCredentials(none, ["127.0.0.1:7444", "[::1]:7444", "localhost:7444"], false));
-  for (const remote of ["192.0.2.1:7444", "controller:7444", "[2001:db8::1]:7444", "127.evil.example:1"])
-    t.throws(() => channelCredentials(none, ["127.0.0.1:7444", remote], false), {
-      message: /refusing plaintext.*--tls-ca/,
-    });
-  t.doesNotThrow(() => channelCredentials(none, ["192.0.2.1:7444"], true));
-  t.throws(() => channelCredentials({ cert: "c" }, [], true), { message: /--tls-cert and --tls-key go together/ });
-  t.throws(() => channelCredentials({ cert: "c", key: "k" }, [], true), { message: /--tls-ca is missing/ });
-  t.throws(() => channelCredentials({ ca: "/nonexistent" }, [], false), { code: "ENOENT" });
 });
 
 t.test("endpoints: only addresses are taken for addresses", async (t) => {

@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { formatEndpoint, parseEndpoint } from "../net/endpoint.ts";
 
 /** Every flag also as PODWIRE_<UPPER_SNAKE>. */
 function flag(flags: string, description: string): Option {
@@ -14,6 +15,15 @@ function list(text: string): string[] {
     .filter((part) => part !== "");
 }
 
+/** host:port, each in the one spelling. */
+function endpoints(text: string): string[] {
+  try {
+    return list(text).map((each) => formatEndpoint(parseEndpoint(each)));
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
+}
+
 function seconds(text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0) return value;
@@ -26,7 +36,9 @@ export function agentCommand(version: string, fail: (exitCode: number) => never)
     .description("Brings this node's tunnels, routes and rules to what the controller says.")
     .version(version)
     .addOption(
-      flag("--controller <host:port,...>", "controllers, tried in turn").argParser(list).default(["127.0.0.1:7444"]),
+      flag("--controller <host:port,...>", "controllers, tried in turn")
+        .argParser(endpoints)
+        .default(["127.0.0.1:7444"]),
     )
     .addOption(flag("--standalone", "no controller: one machine, or the mesh of --standalone-config"))
     .addOption(flag("--standalone-config <file>", "networks and subnets of a mesh without a controller"))

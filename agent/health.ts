@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { formatEndpoint, parseEndpoint } from "../net/endpoint.ts";
 
 /** What the health endpoints tell; each is asked at each request. */
 export interface HealthSource {
@@ -24,16 +25,16 @@ export async function serveHealth(listen: string, source: HealthSource): Promise
     const reasons = source.notReady();
     answer(reasons.length === 0 ? 200 : 503, reasons.length === 0 ? "ok\n" : `${reasons.join("\n")}\n`);
   });
-  const colon = listen.lastIndexOf(":");
+  const { host, port } = parseEndpoint(listen);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(Number(listen.slice(colon + 1)), listen.slice(0, colon).replace(/^\[|\]$/g, ""), resolve);
+    server.listen(port, host, resolve);
   });
   return server;
 }
 
 /** host:port that the server is bound to. */
 export function boundAddress(server: Server): string {
-  const { address, port, family } = server.address() as AddressInfo;
-  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+  const { address, port } = server.address() as AddressInfo;
+  return formatEndpoint({ host: address, port });
 }

@@ -4,6 +4,7 @@ import { destination, pino, stdTimeFunctions } from "pino";
 import { findUnderlay } from "../dataplane/underlay.ts";
 import { tryOpenLock } from "../kernel/flock.ts";
 import { openRoute, type RouteSocket } from "../kernel/rtnetlink/socket.ts";
+import { channelCredentials } from "../proto/channel.ts";
 import { Agent } from "./agent.ts";
 import { agentCommand } from "./flags.ts";
 import { boundAddress, serveHealth } from "./health.ts";
@@ -18,7 +19,6 @@ import { parseStandalone, SINGLE_MACHINE, standaloneNodeId, standaloneState } fr
 import { readFileIfThere } from "./state-file.ts";
 import { StateKeeper } from "./state-keeper.ts";
 import { parseSubnetEnv } from "./subnet-env.ts";
-import { channelCredentials } from "./tls.ts";
 
 const VERSION = "0.1.0";
 
@@ -72,12 +72,9 @@ function lockStateDir(): void {
 }
 
 function createSession({ controllers }: AgentOptions, listener: SessionListener): Session {
-  const files = { ca: flags.tlsCa, cert: flags.tlsCert, key: flags.tlsKey };
-  return new Session({
-    controllers,
-    credentials: channelCredentials(files, controllers, flags.insecure === true),
-    listener,
-  });
+  const { tlsCa, tlsCert, tlsKey, insecure } = flags;
+  const credentials = channelCredentials({ endpoints: controllers, tlsCa, tlsCert, tlsKey, insecure });
+  return new Session({ controllers, credentials, listener });
 }
 
 /** The file's networks instead of a controller's, and the identity under which it lists this node. */

@@ -1,4 +1,5 @@
 import { isAddress } from "../net/address.ts";
+import { parseEndpoint } from "../net/endpoint.ts";
 import { parsePrefix } from "../net/prefix.ts";
 import type { OverlayInput, Underlay } from "../overlay/network.ts";
 import { isNetworkName, oneLine, parseNetworks, quote, type UncheckedNetwork } from "../overlay/parse-network.ts";
@@ -109,13 +110,8 @@ function unchecked({
   };
 }
 
-/** The host of "host:port", "[host]:port", without brackets. */
-export function hostOfEndpoint(endpoint: string): string {
-  return endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/^\[|\]$/g, "");
-}
-
-/** The same when it is an address. */
+/** The host of host:port when it is an address. */
 export function addressOfEndpoint(endpoint: string): string | undefined {
-  const host = hostOfEndpoint(endpoint);
+  const { host } = parseEndpoint(endpoint);
   return isAddress(host) ? host : undefined;
 }

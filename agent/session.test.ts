@@ -1,12 +1,12 @@
 import { Server, ServerCredentials, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import t from "tap";
+import { channelCredentials } from "../proto/channel.ts";
 import type { ControllerMessage } from "../proto/gen/podwire/v1/ControllerMessage.ts";
 import type { NodeMessage__Output } from "../proto/gen/podwire/v1/NodeMessage.ts";
 import { loadProto } from "../proto/load.ts";
 import { eventually } from "../test/netns/harness/eventually.ts";
 import { delta, lease, snapshot } from "./fixture.ts";
 import { Session, type SessionListener } from "./session.ts";
-import { channelCredentials } from "./tls.ts";
 
 type Stream = ServerDuplexStream<NodeMessage__Output, ControllerMessage>;
 
@@ -43,7 +43,7 @@ function openSession(
   const { patience = 5_000, ...overrides } = more;
   const session = new Session({
     controllers,
-    credentials: channelCredentials({}, controllers, false),
+    credentials: channelCredentials({ endpoints: controllers }),
     backoff: { first: 10, longest: 50 },
     random: () => 0,
     patience,

@@ -6,6 +6,7 @@ import {
   type StatusObject,
 } from "@grpc/grpc-js";
 import { isAddress } from "../net/address.ts";
+import { parseEndpoint } from "../net/endpoint.ts";
 import type { ControllerMessage__Output } from "../proto/gen/podwire/v1/ControllerMessage.ts";
 import type { Delta__Output } from "../proto/gen/podwire/v1/Delta.ts";
 import type { Hello } from "../proto/gen/podwire/v1/Hello.ts";
@@ -14,7 +15,6 @@ import type { NodeMessage } from "../proto/gen/podwire/v1/NodeMessage.ts";
 import type { NodesClient } from "../proto/gen/podwire/v1/Nodes.ts";
 import type { Snapshot__Output } from "../proto/gen/podwire/v1/Snapshot.ts";
 import { loadProto } from "../proto/load.ts";
-import { hostOfEndpoint } from "./overlay-input.ts";
 
 /** A controller to try. */
 export interface Endpoint {
@@ -116,7 +116,7 @@ export class Session {
   async #connect(): Promise<void> {
     const { controllers } = this.#options;
     const name = controllers[this.#next % controllers.length] ?? "";
-    const controller = { name, address: await addressOf(hostOfEndpoint(name)) };
+    const controller = { name, address: await addressOf(parseEndpoint(name).host) };
     if (this.#stopped) return;
     const hello = this.#options.listener.hello(controller);
     if (hello === undefined) this.#later();

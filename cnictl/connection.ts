@@ -1,14 +1,13 @@
-import { readFileSync } from "node:fs";
 import {
   type CallOptions,
   type ChannelCredentials,
   connectivityState,
-  credentials,
   Metadata,
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
-import { isAddress, isLoopback, parseAddress } from "../net/address.ts";
+import { formatEndpoint, parseEndpoint } from "../net/endpoint.ts";
+import { channelCredentials } from "../proto/channel.ts";
 import type { CreateNetworkRequest } from "../proto/gen/podwire/v1/CreateNetworkRequest.ts";
 import type { InspectAddressResponse__Output as Inspection } from "../proto/gen/podwire/v1/InspectAddressResponse.ts";
 import type { ListNodesResponse__Output as NodeList } from "../proto/gen/podwire/v1/ListNodesResponse.ts";
@@ -66,10 +65,9 @@ const DEFAULT_PORT = 7444;
  * @throws CommandError for an address that is none, half a key pair, an unreadable file, or plaintext that would leave the machine.
  */
 export function openAdmin(options: ConnectionOptions): Admin {
-  const { host, port } = parseServer(options.server);
-  const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const address = serverAddress(options.server);
   const { Admin: AdminClient } = loadProto();
-  const client = new AdminClient(address, channelCredentials(options, host), {
+  const client = new AdminClient(address, credentialsFor(options, address), {
     "grpc.max_receive_message_length": LONGEST_MESSAGE,
     "grpc.enable_http_proxy": 0,
     "grpc.initial_reconnect_backoff_ms": 100,
@@ -117,46 +115,22 @@ export function openAdmin(options: ConnectionOptions): Admin {
   };
 }
 
-/**
- * Reads "host", "host:port", "[::1]:port" or "::1".
- * @throws CommandError for anything else.
- */
-export function parseServer(text: string): { host: string; port: number } {
-  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]/]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
-  const host = isAddress(text) ? text : (bracketed ?? plain);
-  const port = digits === undefined ? DEFAULT_PORT : Number(digits);
-  if (host === undefined || port < 1 || port > 65535 || (bracketed !== undefined && !isAddress(bracketed))) {
-    throw usageError(`--server "${text}" is not HOST:PORT, such as 192.0.2.1:7444 or [2001:db8::1]:7444`);
-  }
-  return { host, port };
-}
-
-function channelCredentials(options: ConnectionOptions, host: string): ChannelCredentials {
-  const { tlsCa, tlsCert, tlsKey, insecure = false } = options;
-  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw usageError("--tls-cert and --tls-key belong together: give both or none");
-  }
-  if (tlsCa !== undefined || tlsCert !== undefined) {
-    if (insecure) throw usageError("--insecure means plaintext and contradicts --tls-ca and --tls-cert: leave one out");
-    const read = (path: string | undefined) => (path === undefined ? null : readPem(path));
-    return credentials.createSsl(read(tlsCa), read(tlsKey), read(tlsCert));
-  }
-  if (insecure || host === "localhost" || (isAddress(host) && isLoopback(parseAddress(host)))) {
-    return credentials.createInsecure();
-  }
-  throw usageError(
-    `${options.server} is not on this machine and plaintext would be readable on the way: ` +
-      "give --tls-ca (with --tls-cert and --tls-key), or --insecure to accept that",
-  );
-}
-
-function readPem(path: string): Buffer {
+/** host:port of "host", "host:port", "[::1]:port" or "::1". @throws CommandError for anything else */
+function serverAddress(text: string): string {
   try {
-    return readFileSync(path);
+    return formatEndpoint(parseEndpoint(text, DEFAULT_PORT));
   } catch (error) {
-    throw new CommandError(`error: cannot read ${path}: ${(error as Error).message}`, ExitCode.failure, {
-      cause: error,
-    });
+    throw usageError(`--server ${(error as Error).message}`);
+  }
+}
+
+function credentialsFor(options: ConnectionOptions, address: string): ChannelCredentials {
+  try {
+    return channelCredentials({ ...options, endpoints: [address] });
+  } catch (error) {
+    const { message } = error as Error;
+    if (error instanceof RangeError) throw usageError(message);
+    throw new CommandError(`error: cannot read a TLS file: ${message}`, ExitCode.failure, { cause: error });
   }
 }
 

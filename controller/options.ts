@@ -1,9 +1,10 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type Endpoint, parseEndpoint } from "../net/endpoint.ts";
 
 /** What the command line and PODWIRE_* say. */
 export interface Options {
-  readonly listen: HostPort;
-  readonly metricsListen: HostPort;
+  readonly listen: Endpoint;
+  readonly metricsListen: Endpoint;
   readonly store: "embedded" | "etcd" | "memory";
   readonly dataDir: string;
   readonly etcdEndpoints: string[];
@@ -32,11 +33,6 @@ export interface Options {
   readonly tlsCa?: string;
   readonly insecure: boolean;
   readonly logLevel: string;
-}
-
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
 }
 
 /** The command line is wrong, or its help was asked for; `exitCode` 2 or 0. What to say was written already. */
@@ -78,13 +74,8 @@ function makeCommand(): Command {
     .description("Gives each node its subnets and tells every node where the others are.")
     .addHelpText("after", "\nEvery flag can be given as PODWIRE_<UPPER_SNAKE>, such as PODWIRE_LEASE_TTL=24h.")
     .exitOverride()
-    .option("--listen <host:port>", "where nodes and cnictl connect", parseHostPort, parseHostPort("127.0.0.1:7444"))
-    .option(
-      "--metrics-listen <host:port>",
-      "/metrics, /healthz, /readyz",
-      parseHostPort,
-      parseHostPort("127.0.0.1:7445"),
-    )
+    .option("--listen <host:port>", "where nodes and cnictl connect", parseListen, parseListen("127.0.0.1:7444"))
+    .option("--metrics-listen <host:port>", "/metrics, /healthz, /readyz", parseListen, parseListen("127.0.0.1:7445"))
     .addOption(
       new Option("--store <kind>", "where state is kept").choices(["embedded", "etcd", "memory"]).default("embedded"),
     )
@@ -164,12 +155,12 @@ function refuse(message: string): never {
   throw new UsageError(message);
 }
 
-function parseHostPort(text: string): HostPort {
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
-  const host = bracketed ?? plain;
-  if (host === undefined || Number(port) > 65535)
-    throw new InvalidArgumentError("Give host:port, such as 127.0.0.1:7444 or [::1]:7444.");
-  return { host, port: Number(port) };
+function parseListen(text: string): Endpoint {
+  try {
+    return parseEndpoint(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 function parseDuration(text: string): number {

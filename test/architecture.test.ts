@@ -47,7 +47,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   controller: ["proto", "net"],
   cnictl: ["proto", "net", "kernel", "kernel/rtnetlink", "kernel/nftables", "kernel/netlink", "overlay"],
-  proto: [],
+  proto: ["net"],
 };
 /** Folders whose code is pure: no file, socket, environment, clock or log. */
 const PURE = ["net", "overlay", "firewall"];

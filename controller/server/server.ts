@@ -1,6 +1,5 @@
-import { isIP } from "node:net";
 import { type ChannelOptions, Server, ServerCredentials } from "@grpc/grpc-js";
-import { isLoopback, parseAddress } from "../../net/address.ts";
+import { formatEndpoint, isLoopbackHost } from "../../net/endpoint.ts";
 import { loadProto } from "../../proto/load.ts";
 import type { Controller } from "../core/controller.ts";
 import type { Encode } from "../core/distribution.ts";
@@ -61,25 +60,20 @@ export async function listen(controller: Controller, options: ServerOptions, log
   const server = new Server(CHANNEL_OPTIONS);
   server.addService(encodedOnce(Nodes.service).definition, nodesHandlers(controller, log));
   server.addService(Admin.service, adminHandlers(controller, log));
-  const host = isIP(options.host) === 6 ? `[${options.host}]` : options.host;
+  const { host } = options;
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:${options.port}`, credentials(options.tls), (error, bound) =>
+    server.bindAsync(formatEndpoint(options), credentials(options.tls), (error, bound) =>
       error ? reject(error) : resolve(bound),
     );
   });
   return {
-    address: `${host}:${port}`,
+    address: formatEndpoint({ host, port }),
     close: async () => {
       const cut = setTimeout(() => server.forceShutdown(), 1_000);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(cut);
     },
   };
-}
-
-/** Whether the host is this machine's loopback and nothing else. */
-export function isLoopbackHost(host: string): boolean {
-  return host === "localhost" || (isIP(host) !== 0 && isLoopback(parseAddress(host)));
 }
 
 /** @throws PlaintextRefusedError for plaintext beyond loopback */

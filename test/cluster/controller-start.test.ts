@@ -33,8 +33,8 @@ async function refused(t: Test, flags: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await run(flags);
   t.equal(code, 1, flags.join(" "));
   t.equal(stderr, "", "nothing but JSON lines");
-  const line = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { level: number; reason: string };
-  t.equal(line.level, 60);
+  const line = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { level: string; reason: string };
+  t.equal(line.level, "fatal");
   return line.reason;
 }
 
@@ -92,7 +92,7 @@ t.test("etcd that nobody reaches is waited for, with a line each few seconds, an
   const lines = stdout
     .trim()
     .split("\n")
-    .map((line) => JSON.parse(line) as { level: number; msg: string; reason: string });
-  t.match(lines[0], { level: 40, msg: /store does not answer; trying again/ });
+    .map((line) => JSON.parse(line) as { level: string; msg: string; reason: string });
+  t.match(lines[0], { level: "warn", msg: /store does not answer; trying again/ });
   t.match(lines[0]?.reason, /etcd.*127\.0\.0\.1:1/);
 });
