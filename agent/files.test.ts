@@ -20,7 +20,8 @@ const HELD: NodeLease = {
 };
 
 t.test("the conflist says 1.0.0, and 1.1.0 among its versions, for containerd 1.x and 2.x", async (t) => {
-  const list = JSON.parse(overlayConflist("default"));
+  const list = JSON.parse(overlayConflist({ network: "default" }));
+  t.match(JSON.parse(overlayConflist({ network: "cbr0", bridge: "cni0" })), { plugins: [{ bridge: "cni0" }] });
   t.match(list, { cniVersion: "1.0.0", name: "default", plugins: [{ type: "vxlan-overlay" }] });
   t.equal(list.cniVersions.at(-1), "1.1.0");
 });

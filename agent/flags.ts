@@ -57,6 +57,7 @@ export function agentCommand(version: string, fail: (exitCode: number) => never)
       flag("--cni-conf-name <file>", "the conflist's file name; empty: write none").default("10-podwire.conflist"),
     )
     .addOption(flag("--cni-network <name>", "the network that the conflist is for").default("default"))
+    .addOption(flag("--cni-bridge <name>", "the bridge that the conflist names (default: pw-<network>)"))
     .addOption(flag("--subnet-file <path>", "also write this subnet.env, for tools that expect flannel's"))
     .addOption(flag("--claim-subnet-env <path>", "claim the subnets of this subnet.env: take over a flannel node"))
     .addOption(flag("--tls-ca <file>", "CA that signed the controllers' certificates"))

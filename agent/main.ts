@@ -56,7 +56,7 @@ function readOptions(): AgentOptions {
     conflist:
       flags.cniConfName === ""
         ? undefined
-        : { path: join(flags.cniConfDir, flags.cniConfName), network: flags.cniNetwork },
+        : { path: join(flags.cniConfDir, flags.cniConfName), network: flags.cniNetwork, bridge: flags.cniBridge },
     subnetFile: flags.subnetFile,
     claimed: claims(),
     resync: flags.resyncInterval * 1000,

@@ -47,7 +47,7 @@ export class NodeFiles {
     const { conflist, subnetFile } = this.#options;
     const lease = leases.find(({ network }) => network === conflist?.network);
     if (conflist === undefined || lease === undefined || !lease.ready) return [];
-    const changed = writeConflist(conflist.path, conflist.network) ? [conflist.path] : [];
+    const changed = writeConflist(conflist) ? [conflist.path] : [];
     if (subnetFile === undefined) return changed;
     const masquerade = networks.find(({ name }) => name === lease.network)?.masquerade ?? false;
     return updateFile(subnetFile, formatSubnetEnv({ ...lease, masquerade }), 0o644)

@@ -1,3 +1,5 @@
+import type { Conflist } from "./conflist.ts";
+
 /** How one agent runs; made by main.ts from flags and environment. */
 export interface AgentOptions {
   /** host:port of each controller; none in standalone mode. */
@@ -13,8 +15,8 @@ export interface AgentOptions {
   readonly stateDir: string;
   /** Of host-local. */
   readonly ipamDataDir: string;
-  /** Path of the conflist to write, and the network that it is for; undefined: write none. */
-  readonly conflist: { readonly path: string; readonly network: string } | undefined;
+  /** The conflist to write; undefined: none. */
+  readonly conflist: Conflist | undefined;
   /** Path of a subnet.env to write for that network, as flannel does. */
   readonly subnetFile: string | undefined;
   /** Subnets to claim at the first hello, from a flannel node's subnet.env. */

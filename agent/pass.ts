@@ -7,7 +7,7 @@ import type { NetworkSpec, Underlay } from "../overlay/network.ts";
 import { isNetworkName } from "../overlay/parse-network.ts";
 import type { DesiredState } from "../overlay/state.ts";
 import type { NodeLease } from "../plugins/vxlan-overlay/lease.ts";
-import { type Changes, ReconcileError } from "../reconcile/step.ts";
+import { type Changes, type Failure, ReconcileError } from "../reconcile/step.ts";
 import type { ClusterState } from "./cluster-state.ts";
 import { nodeLease } from "./node-lease.ts";
 import { type CheckedInput, MOST_NETWORKS, overlayInput } from "./overlay-input.ts";
@@ -58,7 +58,7 @@ export class Passes {
     const failures: string[] = [];
     const changes = await applyOverlay(this.#options.rt, plan.desired).catch((error: unknown) => {
       if (!(error instanceof ReconcileError)) throw error;
-      failures.push(...error.failures.map(({ kind, key, error: reason }) => `${kind} ${key ?? ""}: ${reason}`));
+      failures.push(...error.failures.map(describeFailure));
       return error.changes;
     });
     try {
@@ -111,4 +111,9 @@ export class Passes {
         }),
       );
   }
+}
+
+function describeFailure({ kind, key, error }: Failure): string {
+  const reason = error instanceof Error ? error.message : String(error);
+  return key === undefined ? `${kind}: ${reason}` : `${kind} ${key}: ${reason}`;
 }

@@ -155,7 +155,7 @@ export class Session {
       if (this.#stream !== stream) return;
       this.#stream = undefined;
       if (this.#stopped) return;
-      listener.onDisconnected(controller, ended.details || grpcStatus[ended.code] || "", REFUSALS.includes(ended.code));
+      listener.onDisconnected(controller, endReason(ended), REFUSALS.includes(ended.code));
       this.#later();
     });
     stream.write({ hello });
@@ -196,4 +196,10 @@ async function addressOf(host: string): Promise<string | undefined> {
   } catch {
     return undefined; // the channel says why when it fails as well
   }
+}
+
+/** What a person can use of it: grpc-js appends a note on how the name was resolved. */
+function endReason({ code, details }: StatusObject): string {
+  if (code === grpcStatus.OK) return "it ended the stream";
+  return details.replace(/\s*Resolution note:.*$/s, "") || grpcStatus[code] || "";
 }

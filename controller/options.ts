@@ -74,8 +74,8 @@ function makeCommand(): Command {
     .description("Gives each node its subnets and tells every node where the others are.")
     .addHelpText("after", "\nEvery flag can be given as PODWIRE_<UPPER_SNAKE>, such as PODWIRE_LEASE_TTL=24h.")
     .exitOverride()
-    .option("--listen <host:port>", "where nodes and cnictl connect", parseListen, parseListen("127.0.0.1:7444"))
-    .option("--metrics-listen <host:port>", "/metrics, /healthz, /readyz", parseListen, parseListen("127.0.0.1:7445"))
+    .addOption(parsed("--listen <host:port>", "where nodes and cnictl connect", parseListen, "127.0.0.1:7444"))
+    .addOption(parsed("--metrics-listen <host:port>", "/metrics, /healthz, /readyz", parseListen, "127.0.0.1:7445"))
     .addOption(
       new Option("--store <kind>", "where state is kept").choices(["embedded", "etcd", "memory"]).default("embedded"),
     )
@@ -87,11 +87,8 @@ function makeCommand(): Command {
     .option("--etcd-keyfile <file>", "its key")
     .option("--etcd-user <name>", "for etcd's password authentication")
     .option("--etcd-password-file <file>", "holds the password, alone")
-    .option(
-      "--lease-ttl <duration>",
-      "a subnet is reclaimed when its node is gone for so long",
-      parseDuration,
-      parseDuration("24h"),
+    .addOption(
+      parsed("--lease-ttl <duration>", "a subnet is reclaimed when its node is gone for so long", parseDuration, "24h"),
     )
     .option("--network-name <name>", "network made at the first start", "default")
     .option("--network-cidr <cidrs>", "its CIDRs, one per family, comma-separated", parseList, ["10.244.0.0/16"])
@@ -106,7 +103,7 @@ function makeCommand(): Command {
     .option("--network-ipv6-subnet-length <bits>", "of a node's subnet", parseNumber, 64)
     .option(
       "--import-flannel <prefix>",
-      "take over the network and leases that flannel keeps in etcd, such as /coreos.com/network",
+      "take over the network and leases that flannel keeps under this prefix in --etcd-endpoints, such as /coreos.com/network",
     )
     .option("--tls-cert <file>", "certificate of this server, PEM")
     .option("--tls-key <file>", "its key, PEM")
@@ -115,6 +112,11 @@ function makeCommand(): Command {
     .addOption(
       new Option("--log-level <level>", "of the JSON lines on standard output").choices(LOG_LEVELS).default("info"),
     );
+}
+
+/** An option whose default is told in --help as a person would write it. */
+function parsed<T>(flags: string, description: string, parse: (text: string) => T, standard: string): Option {
+  return new Option(flags, description).argParser(parse).default(parse(standard), standard);
 }
 
 function applyEnvironment(command: Command, option: Option, value: string): void {

@@ -44,7 +44,8 @@ function choose(rt: RouteSocket, { device, own, towards }: UnderlayHint): { inde
     if (route !== undefined) return route;
   }
   const dev = listRoutes(rt).find(({ dst }) => dst === "0.0.0.0/0" || dst === "::/0")?.dev;
-  if (dev === undefined) throw new Error("no underlay device: there is no default route; name the device");
+  if (dev === undefined)
+    throw new Error("no underlay device: there is no default route; name the device (podwire-agent --underlay-device)");
   return { index: dev };
 }
 

@@ -107,6 +107,8 @@ t.test("a restart, also without a controller, writes nothing to the kernel", asy
   const cluster = await startCluster(t, { nodes: 2 });
   await cluster.addPod(0, "pod");
   const node = cluster.node(0);
+  const settled = async () => (await node.sh("ip -6 address show tentative")) === "" || undefined;
+  await eventually(settled, "the kernel's own link-local addresses are there");
   await cluster.agents[0]?.stop();
   await cluster.controller?.stop("SIGKILL");
   const watch = [node.spawn(["ip", "monitor", "link", "route", "address", "rule"]), node.spawn(["nft", "monitor"])];
