@@ -9,6 +9,7 @@ import type { NodeMessage } from "../proto/gen/podwire/v1/NodeMessage.ts";
 import type { Snapshot__Output } from "../proto/gen/podwire/v1/Snapshot.ts";
 import { applyDelta, applyLease, applySnapshot, type ClusterState, dropLease, heldSubnets } from "./cluster-state.ts";
 import { Connection } from "./connection.ts";
+import { deleteIdleBridges } from "./idle-bridges.ts";
 import type { Metrics } from "./metrics.ts";
 import type { NodeFiles } from "./node-files.ts";
 import { type AgentOptions, BACKENDS } from "./options.ts";
@@ -94,6 +95,8 @@ export class Agent implements SessionListener {
     end();
     const report = this.#publish(found);
     this.#report = report;
+    const bridges = deleteIdleBridges(this.#ports.rt, new Set(report.leases.map(({ network }) => network)));
+    if (bridges.length > 0) this.#ports.log.info({ bridges }, "bridges of deleted networks removed");
     this.#connection.acknowledge(state.revision, report.failures);
     this.reportStatus();
     if (report.failures.length > 0) throw new Error(summary(report.failures).join("; "));

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { destination, pino, stdTimeFunctions } from "pino";
 import { findUnderlay } from "../dataplane/underlay.ts";
 import { tryOpenLock } from "../kernel/flock.ts";
+import { setNetlinkDebug } from "../kernel/netlink/debug.ts";
+import { describeRouteMessage } from "../kernel/rtnetlink/describe.ts";
 import { openRoute, type RouteSocket } from "../kernel/rtnetlink/socket.ts";
 import { channelCredentials } from "../proto/channel.ts";
 import { Agent } from "./agent.ts";
@@ -88,6 +90,8 @@ function standalone(rt: RouteSocket, options: AgentOptions): { options: AgentOpt
 }
 
 async function main(): Promise<void> {
+  if (process.env.NLDEBUG === "1")
+    setNetlinkDebug((line) => log.info({ netlink: line }, "netlink"), describeRouteMessage);
   process.env.UV_THREADPOOL_SIZE ??= "8"; // each monitor keeps one of its threads
   process.umask(0o077); // what it writes is root's alone, unless a mode says otherwise
   lockStateDir();
