@@ -83,6 +83,9 @@ function prepare(rt: RouteSocket, link: Link, network: string): Link {
   }
   if (isOwnBridge(link, network)) {
     refuseRouters(link.name);
+    // Its fe80:: address comes from a MAC of ours. While it is being checked for duplicates, a second and more, the node can
+    // ask for no pod's MAC on behalf of another node.
+    writeOptional(`net/ipv6/conf/${link.name}/accept_dad`, 0);
     if ((link.alias ?? "") === "") setLink(rt, link.index, { alias: formatMark({ role: "bridge", network }) });
   }
   if (link.up) return link;

@@ -97,3 +97,11 @@ t.test("masquerade: the world sees the node's address, other pods see the pod's"
   t.equal(await seenBy(cluster.underlay.hub, "under", "192.168.77.1"), "192.168.77.11", "outside: the node");
   t.equal(await seenBy(second.pod, "eth0", second.addresses[0] ?? ""), first.addresses[0], "inside: the pod");
 });
+
+t.test("P13: the first packets of the first pods arrive, in both families", async (t) => {
+  const cluster = await startCluster(t, { nodes: 2, controllerFlags: [DUAL_STACK] });
+  const first = await cluster.addPod(0, "first");
+  const second = await cluster.addPod(1, "second");
+  const answers = await Promise.all(second.addresses.map((address) => first.pod.ping(address, 1)));
+  for (const [i, answer] of answers.entries()) t.type(answer, "number", `one ping to ${second.addresses[i]} is answered`);
+});
