@@ -103,5 +103,6 @@ t.test("P13: the first packets of the first pods arrive, in both families", asyn
   const first = await cluster.addPod(0, "first");
   const second = await cluster.addPod(1, "second");
   const answers = await Promise.all(second.addresses.map((address) => first.pod.ping(address, 1)));
-  for (const [i, answer] of answers.entries()) t.type(answer, "number", `one ping to ${second.addresses[i]} is answered`);
+  for (const [i, answer] of answers.entries())
+    t.type(answer, "number", `one ping to ${second.addresses[i]} is answered`);
 });
