@@ -57,7 +57,11 @@ t.test("a power failure that lost the index frees ours all the same", async (t) 
   for (const id of ["a", "b"]) f.add(attachment(id));
   fs.truncateSync(join(f.folder, ".podwire", "state"));
   for (const kind of ["taken", "attachments"]) fs.rmSync(join(f.folder, ".podwire", kind), { recursive: true });
-  fs.truncateSync(join(f.folder, "10.22.0.3")); // its data never reached the disk
+  const lost = join(f.folder, "10.22.0.3"); // its data never reached the disk
+  const { mode } = fs.statSync(lost);
+  fs.chmodSync(lost, 0o600);
+  fs.truncateSync(lost);
+  fs.chmodSync(lost, mode & 0o777);
   f.add(attachment("c"), { boot: NEXT_BOOT });
   t.strictSame(f.onDisk(), { "10.22.0.4": "c\r\neth0" });
 });
