@@ -7,6 +7,7 @@ import {
 } from "@grpc/grpc-js";
 import { isAddress } from "../net/address.ts";
 import { parseEndpoint } from "../net/endpoint.ts";
+import { plainDetails } from "../proto/channel.ts";
 import type { ControllerMessage__Output } from "../proto/gen/podwire/v1/ControllerMessage.ts";
 import type { Delta__Output } from "../proto/gen/podwire/v1/Delta.ts";
 import type { Hello } from "../proto/gen/podwire/v1/Hello.ts";
@@ -198,8 +199,7 @@ async function addressOf(host: string): Promise<string | undefined> {
   }
 }
 
-/** What a person can use of it: grpc-js appends a note on how the name was resolved. */
 function endReason({ code, details }: StatusObject): string {
   if (code === grpcStatus.OK) return "it ended the stream";
-  return details.replace(/\s*Resolution note:.*$/s, "") || grpcStatus[code] || "";
+  return plainDetails(details) || grpcStatus[code] || "";
 }

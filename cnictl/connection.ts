@@ -7,7 +7,7 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { formatEndpoint, parseEndpoint } from "../net/endpoint.ts";
-import { channelCredentials } from "../proto/channel.ts";
+import { channelCredentials, plainDetails } from "../proto/channel.ts";
 import type { CreateNetworkRequest } from "../proto/gen/podwire/v1/CreateNetworkRequest.ts";
 import type { InspectAddressResponse__Output as Inspection } from "../proto/gen/podwire/v1/InspectAddressResponse.ts";
 import type { ListNodesResponse__Output as NodeList } from "../proto/gen/podwire/v1/ListNodesResponse.ts";
@@ -146,7 +146,7 @@ function commandError(
   }
   if (error.code === status.UNAVAILABLE && !connected) {
     const message =
-      `error: cannot reach the controller at ${address} (${error.details}); ` +
+      `error: cannot reach the controller at ${address} (${plainDetails(error.details)}); ` +
       "is podwire-controller running there, and does it speak TLS just when --tls-ca is given? " +
       "Name another with --server HOST:PORT or CNICTL_SERVER";
     return new CommandError(message, ExitCode.unreachable, options);

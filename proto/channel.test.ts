@@ -1,5 +1,5 @@
 import t from "tap";
-import { channelCredentials } from "./channel.ts";
+import { channelCredentials, plainDetails } from "./channel.ts";
 
 t.test("plaintext beyond loopback is refused unless --insecure says so", async (t) => {
   t.doesNotThrow(() => channelCredentials({ endpoints: ["127.0.0.1:7444", "[::1]:7444", "localhost:7444"] }));
@@ -19,4 +19,12 @@ t.test("TLS files: half a key pair, a contradiction and an unreadable file are t
     message: /--insecure means plaintext/,
   });
   t.throws(() => channelCredentials({ endpoints, tlsCa: "/nonexistent" }), { code: "ENOENT" });
+});
+
+t.test("grpc-js's note on name resolution is not for people", async (t) => {
+  t.equal(
+    plainDetails("No connection established. Last error: refused. Resolution note: "),
+    "No connection established. Last error: refused",
+  );
+  t.equal(plainDetails('network "x" does not exist'), 'network "x" does not exist');
 });

@@ -36,3 +36,8 @@ export function channelCredentials(options: ChannelOptions): ChannelCredentials 
       "give --tls-ca (with --tls-cert and --tls-key), or --insecure to accept that",
   );
 }
+
+/** What a person can use of a status: grpc-js appends how the name was resolved, also when there is nothing to say. */
+export function plainDetails(details: string): string {
+  return details.replace(/\.?\s*Resolution note:.*$/s, "");
+}
