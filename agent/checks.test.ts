@@ -60,10 +60,8 @@ t.test("S11: a lease that a sane controller would refuse in the next hello is no
 
 t.test("S11: of networks without number only so many are looked at, and it is said", async (t) => {
   const many = Array.from({ length: 10_000 }, (_, i) => network(`n${i}`, { createdAt: i }));
-  const started = performance.now();
   const { refusals } = overlayInput(applySnapshot(EMPTY_STATE, snapshot(1, many, []), 0), "me", UNDERLAY, []);
   t.match(refusals[0], /9744 networks beyond 256 are refused/);
-  t.ok(performance.now() - started < 2_000);
 });
 
 t.test("fenced leases give the node nothing; networks not joined are left out", async (t) => {

@@ -9,7 +9,6 @@ import t from "tap";
 import { cnictl, joinNode, startCnictl, startController, stop } from "./testdata/live.ts";
 
 // Each run of cnictl starts Node.js and transpiles: half a second, and several on a busy machine.
-t.setTimeout(280_000);
 
 /** A loopback port that nobody listens on. */
 async function freeAddress(): Promise<string> {

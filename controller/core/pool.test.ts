@@ -61,19 +61,20 @@ t.test("any order of hold, use and free agrees with a plain model", async (t) =>
 
 t.test("finding a free subnet does not grow with the leases", async (t) => {
   const pool = new Pool(parseNetwork("10.0.0.0/8"), 24);
-  const time = (count: number) => {
-    const started = process.hrtime.bigint();
+  const take = (count: number) => {
+    const started = process.cpuUsage();
     for (let i = 0; i < count; i++) {
       const subnet = pool.hold();
       if (subnet === undefined) throw new Error("full");
       pool.markUsed(subnet);
       pool.unhold(subnet);
     }
-    return Number(process.hrtime.bigint() - started);
+    return process.cpuUsage(started).user;
   };
-  time(500);
-  const early = time(1_000);
-  time(10_000);
-  const late = time(1_000);
-  t.ok(late < early * 10, `1,000 took ${early / 1e6} ms at first and ${late / 1e6} ms after 12,500 leases`);
+  const quickest = () => Math.min(...Array.from({ length: 10 }, () => take(200)));
+  take(500);
+  const early = quickest();
+  take(10_000);
+  const late = quickest();
+  t.ok(late < (early + 100) * 10, `200 took ${early} µs of processor at first and ${late} µs after 12,500 leases`);
 });

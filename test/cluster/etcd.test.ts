@@ -7,8 +7,6 @@ import { startUnderlay } from "../netns/harness/underlay.ts";
 import { type Authority, createAuthority } from "./harness/certificates.ts";
 import { Cluster, startCluster, type WiredPod } from "./harness/cluster.ts";
 
-t.setTimeout(280_000);
-
 /** The etcd that runs in the node: its process and how it was started. */
 async function findEtcd(hub: Node): Promise<{ readonly pid: number; readonly argv: readonly string[] }> {
   const [, pid] = /users:\(\("etcd",pid=(\d+)/.exec(await hub.runOk(["ss", "-Hltnp", "sport = :2379"])) ?? [];

@@ -7,8 +7,6 @@ import { startUnderlay } from "../netns/harness/underlay.ts";
 import { createAuthority } from "./harness/certificates.ts";
 import { Cluster } from "./harness/cluster.ts";
 
-t.setTimeout(280_000);
-
 const PREFIX = "/coreos.com/network";
 /** Of the node that is taken over, and of the one that goes on running flannel. */
 const OURS = {

@@ -3,8 +3,6 @@ import { type Attached, attach, detach, FULL, kernelState } from "./bridge-fixtu
 import { type Node, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 
-t.setTimeout(120_000);
-
 const CONF = { ...FULL, mtu: 1400, promiscMode: true, portIsolation: true };
 
 /** The next pod gets 10.22.0.2 again, and a new bridge. */

@@ -3,7 +3,6 @@ import { attach, bridgeConf, collect, detach, FULL, kernelState, seededRandom } 
 import { BIN, type Node, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 
-t.setTimeout(300_000);
 const LONG = process.env.PODWIRE_TEST_LONG === "1";
 const seed = Number(process.env.PODWIRE_TEST_SEED ?? Date.now() % 1_000_000);
 

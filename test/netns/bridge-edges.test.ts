@@ -14,8 +14,6 @@ import {
 import { BIN, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 
-t.setTimeout(120_000);
-
 const ONE_RANGE = { type: "host-local", ranges: [RANGE_4] };
 
 t.test(

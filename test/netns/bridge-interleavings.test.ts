@@ -3,7 +3,6 @@ import { type Attached, collect, FULL, result, seededRandom } from "./bridge-fix
 import { type Node, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 
-t.setTimeout(1_200_000);
 const LONG = process.env.PODWIRE_TEST_LONG === "1";
 const STEPS = LONG ? 2000 : 300;
 const PODS = 20;

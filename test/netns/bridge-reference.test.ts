@@ -3,7 +3,6 @@ import t from "tap";
 import { type Attached, result } from "./bridge-fixture.ts";
 import { BIN, type Node, startNode } from "./harness/node.ts";
 
-t.setTimeout(120_000);
 const REFERENCE = "/usr/lib/cni";
 const four = { subnet: "10.22.0.0/16" };
 const six = { subnet: "fd00:22::/64" };

@@ -4,8 +4,6 @@ import type { Daemon } from "./harness/exec.ts";
 import { type Node, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 
-t.setTimeout(120_000);
-
 /** Sends frames of an experimental type, the last from the true MAC address. */
 const FORGE = (own: string) => `
 import socket

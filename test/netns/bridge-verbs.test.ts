@@ -12,7 +12,6 @@ import {
 } from "./bridge-fixture.ts";
 import { startNode } from "./harness/node.ts";
 
-t.setTimeout(120_000);
 /** Puts an empty file in the place of libnftables, in the node alone. */
 const HIDE_NFTABLES = `for file in $(/sbin/ldconfig -p | sed -n 's/.*libnftables.so.* => //p'); do mount --bind /dev/null "$file"; done`;
 

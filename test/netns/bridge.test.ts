@@ -12,8 +12,6 @@ import {
 } from "./bridge-fixture.ts";
 import { startNode } from "./harness/node.ts";
 
-t.setTimeout(120_000);
-
 for (const [name, ranges, families] of [
   ["IPv4", [RANGE_4], [4]],
   ["IPv6", [RANGE_6], [6]],

@@ -4,8 +4,6 @@ import type { Node } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 import { startUnderlay, type Underlay } from "./harness/underlay.ts";
 
-t.setTimeout(240_000);
-
 interface MeshPeer {
   readonly subnet: string;
   readonly publicIP: string;

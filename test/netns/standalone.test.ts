@@ -7,8 +7,6 @@ import { BIN, type Node, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 import { startUnderlay } from "./harness/underlay.ts";
 
-t.setTimeout(240_000);
-
 const CONFLIST = "/etc/cni/net.d/10-podwire.conflist";
 const LEASE = "/run/podwire/networks/default.json";
 const CONFIG = "/etc/podwire/mesh.json";

@@ -4,8 +4,6 @@ import { addressOf, attach, collect, detach, result } from "./bridge-fixture.ts"
 import { type Called, type Node, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 
-t.setTimeout(240_000);
-
 const CONF = { type: "vxlan-overlay", cniVersion: "1.1.0", name: "over" } as const;
 const FOLDER = "/run/podwire/networks";
 const LEASE = {

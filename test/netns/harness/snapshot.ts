@@ -44,7 +44,8 @@ export async function snapshot(node: Node, { files = true }: SnapshotOptions = {
   return sections.map((argv, i) => `# ${argv.join(" ")}\n${clean(texts[i]?.stdout ?? "")}`).join("\n");
 }
 
-function clean(text: string): string {
+/** The output of ip, bridge or nft without what the kernel changes by itself and what differs between two runs. */
+export function clean(text: string): string {
   const replaced = RANDOM.reduce((so, [pattern, replacement]) => so.replace(pattern, replacement), text);
   const lines = replaced.split("\n").filter((line) => !BY_ITSELF.test(line));
   return lines
