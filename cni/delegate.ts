@@ -8,6 +8,7 @@ import type { Execution } from "./execute.ts";
 import { isJsonObject, type JsonObject, parseJsonBytes } from "./json.ts";
 import type { Logger } from "./log.ts";
 import { type PluginCommand, perform } from "./perform.ts";
+import { type Phases, UNTIMED } from "./phases.ts";
 import type { Delegator, Plugin } from "./plugin.ts";
 import type { Result } from "./result.ts";
 import { decodeResult } from "./result-json.ts";
@@ -30,7 +31,13 @@ export interface DelegatorOptions {
   readonly logOf: (type: string) => Logger;
   /** Milliseconds. */
   readonly limit?: number;
+  /** Waits for an executed delegate; who bounds what runs at once lets others go on meanwhile. */
+  readonly aside?: Aside;
+  readonly phases?: Phases;
 }
+
+/** Runs work that is not ours to speed up. */
+export type Aside = <T>(work: () => Promise<T>) => Promise<T>;
 
 /** Delegation as libcni does it: found on CNI_PATH, executed with the environment and the configuration on stdin. */
 export function makeDelegator(options: DelegatorOptions): Delegator {
@@ -119,11 +126,11 @@ async function callBuiltin(
   command: PluginCommand,
   raw: JsonObject,
   delegator: Delegator,
-  { attachment, logOf }: DelegatorOptions,
+  { attachment, logOf, phases = UNTIMED }: DelegatorOptions,
 ): Promise<Result | undefined> {
   const log = logOf(plugin.name);
   const conf = decodeConf(raw, command, (problem) => log.warn("prevResult ignored", { problem }));
-  return await perform(plugin, command, conf, { attachment, delegator, log });
+  return await perform(plugin, command, conf, { attachment, delegator, log, phases });
 }
 
 async function callExecutable(
@@ -133,13 +140,10 @@ async function callExecutable(
   conf: JsonObject,
   options: DelegatorOptions,
 ): Promise<Result | undefined> {
-  const { env, limit = DELEGATE_LIMIT } = options;
+  const { env, limit = DELEGATE_LIMIT, aside = (work) => work() } = options;
   const { execute } = await import("./execute.ts"); // most calls execute nothing, and it takes milliseconds to load
-  const execution = await execute(file, {
-    env: { ...env, CNI_COMMAND: command },
-    input: JSON.stringify(conf),
-    limit,
-  });
+  const order = { env: { ...env, CNI_COMMAND: command }, input: JSON.stringify(conf), limit };
+  const execution = await aside(() => execute(file, order));
   const { exitCode, stdout, stderr } = execution;
   if (exitCode !== 0) throw delegateError(type, execution);
   if (stderr !== "") options.logOf(type).info("delegate wrote to stderr", { stderr });

@@ -1,11 +1,12 @@
 import type { Attachment } from "./attachment.ts";
 import { decodeConf, type NetConf } from "./conf.ts";
-import { makeDelegator } from "./delegate.ts";
+import { type Aside, makeDelegator } from "./delegate.ts";
 import { concernsAttachment, type Env, isCommand, readAttachment, readPath, requireVariables } from "./environment.ts";
 import { CniError, Code, errorAnswer, messageOf } from "./error.ts";
 import { isJsonObject, type Json, LARGEST_DOCUMENT, parseJsonBytes } from "./json.ts";
 import { jsonLogger, type Logger } from "./log.ts";
 import { type CallContext, type PluginCommand, perform } from "./perform.ts";
+import { type Phases, UNTIMED } from "./phases.ts";
 import type { Plugin } from "./plugin.ts";
 import type { Result } from "./result.ts";
 import { encodeResult } from "./result-json.ts";
@@ -26,6 +27,9 @@ export interface HostOptions {
   readonly checkNetns?: (path: string, options: { readonly allowOwn: boolean }) => void;
   /** How long an executed delegate may take, in milliseconds. */
   readonly delegateLimit?: number;
+  /** Waits for executed delegates; see {@link Aside}. */
+  readonly aside?: Aside;
+  readonly phases?: Phases;
   /** Also log debug lines. */
   readonly debug?: boolean;
 }
@@ -114,7 +118,7 @@ class Call {
     attachment: Attachment | undefined,
     path: readonly string[],
   ): Promise<void> {
-    const { env, builtins, delegateLimit: limit } = this.#options;
+    const { env, builtins, delegateLimit: limit, aside, phases = UNTIMED } = this.#options;
     const logOf = (type: string) => this.#logOf(type);
     const delegator = makeDelegator({
       env,
@@ -122,9 +126,11 @@ class Call {
       attachment,
       builtins,
       logOf,
+      phases,
+      ...(aside === undefined ? {} : { aside }),
       ...(limit === undefined ? {} : { limit }),
     });
-    const context = { attachment, delegator, log: this.#log };
+    const context = { attachment, delegator, log: this.#log, phases };
     const result = await perform(this.#plugin, command, conf, context);
     if (result !== undefined) await this.#answerResult(result, conf, context);
   }

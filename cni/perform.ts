@@ -3,6 +3,7 @@ import type { Attachment } from "./attachment.ts";
 import type { NetConf } from "./conf.ts";
 import { CniError, Code } from "./error.ts";
 import type { Logger } from "./log.ts";
+import type { Phases } from "./phases.ts";
 import type { Delegator, Plugin } from "./plugin.ts";
 import type { Result } from "./result.ts";
 import { type Command, requireCommand } from "./version.ts";
@@ -15,6 +16,7 @@ export interface CallContext {
   readonly attachment: Attachment | undefined;
   readonly delegator: Delegator;
   readonly log: Logger;
+  readonly phases: Phases;
 }
 
 /**
@@ -26,10 +28,10 @@ export async function perform(
   plugin: Plugin,
   command: PluginCommand,
   conf: NetConf,
-  { attachment, delegator, log }: CallContext,
+  { attachment, delegator, log, phases }: CallContext,
 ): Promise<Result | undefined> {
   requireCommand(command, conf.cniVersion);
-  const request = { conf, delegator, log };
+  const request = { conf, delegator, log, phases };
   if (command === "STATUS") return void (await plugin.status(request));
   if (command === "GC") {
     return void (await plugin.gc({

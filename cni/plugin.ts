@@ -2,6 +2,7 @@ import type { Attachment, AttachmentId } from "./attachment.ts";
 import type { NetConf } from "./conf.ts";
 import type { JsonObject } from "./json.ts";
 import type { Logger } from "./log.ts";
+import type { Phases } from "./phases.ts";
 import type { Result } from "./result.ts";
 
 /**
@@ -31,6 +32,7 @@ export interface StatusRequest {
   /** Calls other plugins (IPAM, or a whole main plugin) with the same attachment. */
   readonly delegator: Delegator;
   readonly log: Logger;
+  readonly phases: Phases;
 }
 
 export interface DelRequest extends StatusRequest {

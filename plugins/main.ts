@@ -6,19 +6,11 @@ import type { Plugin } from "../cni/plugin.ts";
 import { NEWEST } from "../cni/version.ts";
 import { setNetlinkDebug } from "../kernel/netlink/debug.ts";
 import { describeRouteMessage } from "../kernel/rtnetlink/describe.ts";
-import { bridge } from "./bridge/plugin.ts";
-import { hostLocal } from "./host-local/plugin.ts";
-import { loopback } from "./loopback/plugin.ts";
+import { makePlugins, THIS_MACHINE } from "./all.ts";
 import { checkPodNetns } from "./pod-netns.ts";
-import { vxlanOverlay } from "./vxlan-overlay/plugin.ts";
 
 /** One executable is all plugins; it is the one whose name it was started as. */
-const PLUGINS: Readonly<Record<string, Plugin>> = {
-  bridge,
-  "host-local": hostLocal,
-  loopback,
-  "vxlan-overlay": vxlanOverlay,
-};
+const PLUGINS: Readonly<Record<string, Plugin>> = makePlugins(THIS_MACHINE);
 
 function fail(error: unknown): never {
   process.stdout.write(`${JSON.stringify(errorAnswer(error, NEWEST))}\n`);

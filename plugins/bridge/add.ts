@@ -14,6 +14,7 @@ import { type JoinedBridge, joinBridge } from "./bridge.ts";
 import { decodeBridgeConf } from "./conf.ts";
 import { awaitDad } from "./dad.ts";
 import { type AddressPlan, planAddresses } from "./gateway.ts";
+import type { BridgeMachine } from "./machine.ts";
 import { addRoutes, assignAddresses, hardenPod, type PodEnd, setUp } from "./pod.ts";
 import { addPort, deletePort, hardenPort, type Port, type PortOrder, refuseTakenNames } from "./port.ts";
 import { putRules } from "./rules.ts";
@@ -26,7 +27,10 @@ const POD_INTERFACE = 2;
  * the address last, so that nobody gets it while a link or a rule of this pod is still there.
  * @throws CniError 7 for a configuration that cannot be, 4 or 8 for the interface or the namespace, IPAM's own codes
  */
-export async function add({ conf: netConf, attachment, delegator, log }: AddRequest): Promise<Result> {
+export async function add(
+  { conf: netConf, attachment, delegator, log, phases }: AddRequest,
+  machine: BridgeMachine,
+): Promise<Result> {
   const conf = decodeBridgeConf(netConf, attachment);
   refuseInexpressible(netConf);
   refuseLongNames({ network: netConf.name, ...attachment });
@@ -34,11 +38,13 @@ export async function add({ conf: netConf, attachment, delegator, log }: AddRequ
     log.warn("ipMasqBackend: iptables is not used; nftables masquerades instead", { network: netConf.name });
   }
   const name = { network: netConf.name, containerId: attachment.containerId, ifName: attachment.ifName };
+  phases.enter("netns");
   using netns = openPodNetns(attachment);
-  using node = openRoute();
+  using node = machine.openNode();
   using pod = openRoute(netns);
   refuseTakenNames(node, pod, name, attachment.netns);
 
+  phases.enter("link");
   await using undo = new UndoStack(log);
   const lease = ipamLease(netConf, delegator);
   undo.add(lease.release);
@@ -46,28 +52,34 @@ export async function add({ conf: netConf, attachment, delegator, log }: AddRequ
   undo.add(bridge.leave);
   const order = { attachment: name, pod: podOf(attachment.args), netns, bridge, conf };
   const { host, mac } = joinPort(node, order, () => refuseTakenNames(node, pod, name, attachment.netns));
-  undo.add(() => deletePort(node, name)); // ours from here on; before, it may be that of an ADD at the same moment
+  undo.add(() => deletePort(name, machine)); // ours from here on; before, it may be that of an ADD at the same moment
   hardenPort(host);
   setLink(node, host.index, { up: true });
   const end: PodEnd = { netns, rt: pod, ifName: attachment.ifName, index: indexOf(pod, attachment.ifName) };
   hardenPod(end);
 
+  phases.enter("ipam");
   const leased = await lease.take();
+  phases.enter("pod");
   const plan = leased === undefined ? undefined : planAddresses(leased, conf, POD_INTERFACE);
   if (plan !== undefined) {
     assignAddresses(end, plan, conf);
     bridge.serve(plan);
   }
-  const removeRules = putRules(name, { mac, addresses: plan?.ips.map(({ address }) => address) ?? [], conf });
+  phases.enter("rules");
+  const removeRules = putRules(machine, name, { mac, addresses: plan?.ips.map(({ address }) => address) ?? [], conf });
   undo.add(removeRules);
+  phases.enter("pod");
   if (!conf.disableContainerInterface) setUp(end);
   if (plan !== undefined) {
     addRoutes(end, plan);
+    phases.enter("ready");
     await awaitForwarding(node, bridge, host);
     if (conf.enableDad) await awaitDad(end, plan.ips);
     announce(end, mac);
   }
 
+  phases.enter("answer");
   const interfaces = readBack(node, bridge, host, pod, attachment);
   undo.commit();
   return makeResult(interfaces, plan, dnsOf(netConf, leased));

@@ -11,6 +11,7 @@ import { openPodNetns } from "../pod-netns.ts";
 import { FORWARDING, isForwarding, isPromiscuous } from "./bridge.ts";
 import { type BridgeConf, decodeBridgeConf } from "./conf.ts";
 import { planAddresses } from "./gateway.ts";
+import type { BridgeMachine } from "./machine.ts";
 import { kernelRoutes } from "./pod.ts";
 import { findPort, podMac } from "./port.ts";
 import { ruleProblems } from "./rules.ts";
@@ -23,7 +24,10 @@ type Report = (key: string, want: unknown, have: unknown) => void;
  * own CHECK. What ADD did not make, such as more addresses or routes, is other plugins' affair.
  * @throws CniError 100 that lists what differs, IPAM's own error, 7 for a prevResult that is not of this attachment
  */
-export async function check({ conf: netConf, attachment, delegator }: CheckRequest): Promise<void> {
+export async function check(
+  { conf: netConf, attachment, delegator }: CheckRequest,
+  machine: BridgeMachine,
+): Promise<void> {
   const conf = decodeBridgeConf(netConf, attachment);
   const name = { network: netConf.name, containerId: attachment.containerId, ifName: attachment.ifName };
   const told = ownPart(netConf.prevResult, attachment.ifName, attachment.netns);
@@ -32,13 +36,13 @@ export async function check({ conf: netConf, attachment, delegator }: CheckReque
     differences.push(`${key}: want ${show(want)}, have ${show(have)}`);
   };
   using netns = openPodNetns(attachment);
-  using node = openRoute();
+  using node = machine.openNode();
   using pod = openRoute(netns);
   const bridge = checkBridge(node, conf, told, netConf.ipam !== undefined, report);
   const host = checkPort(node, name, conf, bridge, report);
   checkPodEnd(pod, conf, told, host, report);
   const addresses = told.ips.map(({ address }) => address);
-  differences.push(...ruleProblems(name, { mac: podMac(name, conf), addresses, conf }));
+  differences.push(...ruleProblems(machine, name, { mac: podMac(name, conf), addresses, conf }));
 
   if (differences.length > 0) {
     throw new CniError(

@@ -1,9 +1,10 @@
 import type { GcRequest } from "../../cni/plugin.ts";
 import { attachmentKey, hostVethName } from "../../kernel/mark.ts";
-import { deleteLink, getLink, listLinks } from "../../kernel/rtnetlink/link.ts";
-import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
+import { getLink, listLinks } from "../../kernel/rtnetlink/link.ts";
+import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { Attempts } from "./attempts.ts";
 import { deleteEmptyBridge, isOwnBridge } from "./bridge.ts";
+import type { BridgeMachine } from "./machine.ts";
 import { listPorts } from "./port.ts";
 import { deleteNetworkRules, pruneRules, whereRulesMatter } from "./rules.ts";
 
@@ -13,22 +14,27 @@ import { deleteNetworkRules, pruneRules, whereRulesMatter } from "./rules.ts";
  * Only links with our mark for this network are touched.
  * @throws AggregateError of all that failed
  */
-export async function gc({ conf, validAttachments, delegator, log }: GcRequest): Promise<void> {
+export async function gc(
+  { conf, validAttachments, delegator, log, phases }: GcRequest,
+  machine: BridgeMachine,
+): Promise<void> {
   const attempts = new Attempts();
   const names = validAttachments.map(({ containerId, ifName }) => ({ network: conf.name, containerId, ifName }));
   const keys = new Set(names.map(attachmentKey));
   const links = new Set(names.map(hostVethName));
-  using node = openRoute();
-  for (const link of listPorts(node, conf.name)) {
-    if (!links.has(link.name)) await attempts.try(link.name, () => deleteLink(node, link.index, { missingOk: true }));
-  }
+  phases.enter("link");
+  using node = machine.openNode();
+  const stale = listPorts(node, conf.name).filter((link) => !links.has(link.name));
+  await attempts.try("links", () => machine.deleteLinks(stale.map(({ index }) => index)));
+  phases.enter("rules");
   await attempts.try("rules", () =>
     whereRulesMatter(conf.raw, log, () => {
-      pruneRules(conf.name, keys, (port) => getLink(node, port) !== undefined);
-      if (names.length === 0) deleteNetworkRules(conf.name);
+      pruneRules(machine, conf.name, keys, (port) => getLink(node, port) !== undefined);
+      if (names.length === 0) deleteNetworkRules(machine, conf.name);
     }),
   );
   if (names.length === 0) await attempts.try("bridge", () => deleteOwnBridges(node, conf.name));
+  phases.enter("ipam");
   const { ipam } = conf;
   if (ipam !== undefined) await attempts.try("ipam", () => delegator.gc(ipam.type, conf.raw));
   attempts.finish(`GC of network ${conf.name} is not complete`);

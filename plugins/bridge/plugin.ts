@@ -3,7 +3,18 @@ import { add } from "./add.ts";
 import { check } from "./check.ts";
 import { del } from "./del.ts";
 import { gc } from "./gc.ts";
+import type { BridgeMachine } from "./machine.ts";
 import { status } from "./status.ts";
 
 /** Joins containers by a Linux bridge: the drop-in for the reference plugin of the same name. */
-export const bridge: Plugin = { name: "bridge", knownArgs: ["IP", "MAC"], add, del, check, gc, status };
+export function makeBridge(machine: BridgeMachine): Plugin {
+  return {
+    name: "bridge",
+    knownArgs: ["IP", "MAC"],
+    add: (request) => add(request, machine),
+    del: (request) => del(request, machine),
+    check: (request) => check(request, machine),
+    gc: (request) => gc(request, machine),
+    status: (request) => status(request, machine),
+  };
+}

@@ -2,11 +2,12 @@ import { createHash } from "node:crypto";
 import { CniError, Code } from "../../cni/error.ts";
 import { type AttachmentName, formatMark, hostVethName, parseMark } from "../../kernel/mark.ts";
 import type { Netns } from "../../kernel/netns.ts";
-import { addLink, deleteLink, getLink, type Link, listLinks } from "../../kernel/rtnetlink/link.ts";
+import { addLink, getLink, type Link, listLinks } from "../../kernel/rtnetlink/link.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { localMacFromHash, type Mac } from "../../net/mac.ts";
 import { networkGroup, refuseRouters } from "./bridge.ts";
 import type { BridgeConf } from "./conf.ts";
+import type { BridgeMachine } from "./machine.ts";
 
 export interface PortOrder {
   readonly attachment: AttachmentName;
@@ -78,9 +79,10 @@ function isPortOf(link: Link, { network, containerId, ifName }: AttachmentName):
 }
 
 /** Removes both ends. A foreign link that happens to have the name stays. */
-export function deletePort(rt: RouteSocket, attachment: AttachmentName): void {
-  const link = findPort(rt, attachment);
-  if (link !== undefined) deleteLink(rt, link.index, { missingOk: true });
+export async function deletePort(attachment: AttachmentName, machine: BridgeMachine): Promise<void> {
+  using node = machine.openNode();
+  const link = findPort(node, attachment);
+  if (link !== undefined) await machine.deleteLinks([link.index]);
 }
 
 /** Every veth of ours in the network, those that an ADD did not live to mark included. */

@@ -35,11 +35,12 @@ import {
 import { TABLE } from "../../firewall/nft-text.ts";
 import { openLock } from "../../kernel/flock.ts";
 import { type AttachmentName, attachmentKey, hostVethName } from "../../kernel/mark.ts";
-import { type Nft, NftError, openNft } from "../../kernel/nftables/nft.ts";
-import { type NftFamily, type NftProbe, openNftProbe } from "../../kernel/nftables/probe.ts";
+import { type Nft, NftError } from "../../kernel/nftables/nft.ts";
+import type { NftFamily, NftProbe } from "../../kernel/nftables/probe.ts";
 import type { Mac } from "../../net/mac.ts";
 import { networkOf, type Prefix, prefixAddress } from "../../net/prefix.ts";
 import type { BridgeConf } from "./conf.ts";
+import type { BridgeMachine } from "./machine.ts";
 
 /** What the rules of an attachment are made of. */
 export interface RuleSubject {
@@ -60,28 +61,28 @@ const RUN_FOLDER = "/run/podwire";
  * Puts the attachment's rules, all in one transaction.
  * @returns what takes back the rules, and whatever had to be made for them
  */
-export function putRules(name: AttachmentName, subject: RuleSubject): () => void {
+export function putRules(machine: BridgeMachine, name: AttachmentName, subject: RuleSubject): () => void {
   const { network } = name;
   const { masquerade, macCheck } = intents(name, subject);
   if (masquerade === undefined && macCheck === undefined) return () => {};
   using _lock = lockTables();
-  using nft = openNft();
-  using probe = openNftProbe();
+  using nft = machine.openNft();
+  using probe = machine.openNftProbe();
   const fresh = {
     network: masquerade !== undefined && !probe.hasChain("inet", TABLE, masqueradeChain(network)),
     bridge: macCheck !== undefined && !probe.hasTable("bridge", TABLE),
   };
   const undo = () => {
-    deleteRules(name);
-    if (fresh.network) deleteMasqueradeNetwork(network);
-    if (fresh.bridge) deleteTableIfEmpty("bridge");
+    deleteRules(machine, name);
+    if (fresh.network) deleteMasqueradeNetwork(machine, network);
+    if (fresh.bridge) deleteTableIfEmpty(machine, "bridge");
   };
   try {
     nft.run(usualText(nft, probe, masquerade) + macCheckText(probe, macCheck));
   } catch (error) {
     if (!(error instanceof NftError)) throw error;
     // Left by a lost DEL, or by a network that was renamed: the addresses are this pod's now.
-    const present = masqueradeElements(listSets("inet", nft, LIST_MASQUERADED_PODS));
+    const present = masqueradeElements(listSets(machine, "inet", nft, LIST_MASQUERADED_PODS));
     nft.run(fullText(masquerade, present) + macCheckText(probe, macCheck));
   }
   return undo;
@@ -118,13 +119,15 @@ function hasNetwork(nft: Nft, probe: NftProbe, { network, localSubnets }: Masque
 }
 
 /** What of the attachment's rules is not there, in sentences. */
-export function ruleProblems(name: AttachmentName, subject: RuleSubject): readonly string[] {
+export function ruleProblems(machine: BridgeMachine, name: AttachmentName, subject: RuleSubject): readonly string[] {
   const { masquerade, macCheck } = intents(name, subject);
   if (masquerade === undefined && macCheck === undefined) return [];
-  using nft = openNft();
+  using nft = machine.openNft();
   return [
-    ...(masquerade === undefined ? [] : masqueradeProblems(listTable("inet", nft), masquerade.network, masquerade.pod)),
-    ...(macCheck === undefined ? [] : macCheckProblems(listTable("bridge", nft), macCheck)),
+    ...(masquerade === undefined
+      ? []
+      : masqueradeProblems(listTable(machine, "inet", nft), masquerade.network, masquerade.pod)),
+    ...(macCheck === undefined ? [] : macCheckProblems(listTable(machine, "bridge", nft), macCheck)),
   ];
 }
 
@@ -157,11 +160,11 @@ export function whereRulesMatter(raw: JsonObject, log: Pick<Logger, "warn">, wor
 }
 
 /** Removes the attachment's rules, whatever they are: elements that carry its key. */
-export function deleteRules(name: AttachmentName): void {
+export function deleteRules(machine: BridgeMachine, name: AttachmentName): void {
   const owner = attachmentKey(name);
-  runAtOnce([
-    masqueradeRemoval((elements) => elementsOf(elements, owner)),
-    macCheckRemoval((element) => element.owner === owner),
+  runAtOnce(machine, [
+    masqueradeRemoval(machine, (elements) => elementsOf(elements, owner)),
+    macCheckRemoval(machine, (element) => element.owner === owner),
   ]);
 }
 
@@ -170,39 +173,40 @@ export function deleteRules(name: AttachmentName): void {
  * @param portExists whether a link of that name is there
  */
 export function pruneRules(
+  machine: BridgeMachine,
   network: string,
   validKeys: ReadonlySet<string>,
   portExists: (name: string) => boolean,
 ): void {
-  runAtOnce([
-    masqueradeRemoval((elements) => staleElements(elements, network, validKeys)),
-    macCheckRemoval(({ key }) => !portExists(key.split('"')[1] ?? "")),
+  runAtOnce(machine, [
+    masqueradeRemoval(machine, (elements) => staleElements(elements, network, validKeys)),
+    macCheckRemoval(machine, ({ key }) => !portExists(key.split('"')[1] ?? "")),
   ]);
 }
 
 /** Removes what the network's rules stood on, once it has no attachments, and tables of ours that then hold nothing. */
-export function deleteNetworkRules(network: string): void {
-  deleteMasqueradeNetwork(network);
-  deleteTableIfEmpty("bridge");
+export function deleteNetworkRules(machine: BridgeMachine, network: string): void {
+  deleteMasqueradeNetwork(machine, network);
+  deleteTableIfEmpty(machine, "bridge");
 }
 
-function deleteMasqueradeNetwork(network: string): void {
-  if (!probed((probe) => probe.hasChain("inet", TABLE, masqueradeChain(network)))) return;
-  using nft = openNft();
+function deleteMasqueradeNetwork(machine: BridgeMachine, network: string): void {
+  if (!probed(machine, (probe) => probe.hasChain("inet", TABLE, masqueradeChain(network)))) return;
+  using nft = machine.openNft();
   nft.run(removeMasqueradeNetwork(network));
-  deleteTableIfEmpty("inet");
+  deleteTableIfEmpty(machine, "inet");
 }
 
 /**
  * Removes our table of the family when it serves nobody: its sets have no elements and all its chains are those that
  * serve sets. The agent's tables have more.
  */
-function deleteTableIfEmpty(family: NftFamily): void {
-  if (!hasTable(family)) return;
+function deleteTableIfEmpty(machine: BridgeMachine, family: NftFamily): void {
+  if (!hasTable(machine, family)) return;
   using _lock = lockTables();
-  using nft = openNft();
-  if (!hasTable(family)) return; // while we waited
-  const { sets, chains } = listTable(family, nft);
+  using nft = machine.openNft();
+  if (!hasTable(machine, family)) return; // while we waited
+  const { sets, chains } = listTable(machine, family, nft);
   const inUse = [...sets.values()].some(({ elements }) => elements.length > 0);
   const others = [...chains.keys()].some((chain) => chain !== EGRESS_CHAIN && chain !== MAC_CHECK_CHAIN);
   if (!inUse && !others) nft.run(`delete table ${family} ${TABLE}\n`);
@@ -215,52 +219,58 @@ function lockTables(): Disposable {
 }
 
 // Most nodes' DELs have no table to look into, and then the library is not even loaded.
-function masqueradeRemoval(choose: (elements: readonly MasqueradeElement[]) => readonly MasqueradeElement[]): string {
-  if (!hasTable("inet")) return "";
-  using nft = openNft();
-  return removeMasqueradedPods(choose(masqueradeElements(listSets("inet", nft, LIST_MASQUERADED_PODS))));
+function masqueradeRemoval(
+  machine: BridgeMachine,
+  choose: (elements: readonly MasqueradeElement[]) => readonly MasqueradeElement[],
+): string {
+  if (!hasTable(machine, "inet")) return "";
+  using nft = machine.openNft();
+  return removeMasqueradedPods(choose(masqueradeElements(listSets(machine, "inet", nft, LIST_MASQUERADED_PODS))));
 }
 
-function macCheckRemoval(choose: (element: ReturnType<typeof macCheckElements>[number]) => boolean): string {
-  if (!hasTable("bridge")) return "";
-  using nft = openNft();
-  return removeMacChecks(macCheckElements(listSets("bridge", nft, LIST_MAC_CHECKS)).filter(choose));
+function macCheckRemoval(
+  machine: BridgeMachine,
+  choose: (element: ReturnType<typeof macCheckElements>[number]) => boolean,
+): string {
+  if (!hasTable(machine, "bridge")) return "";
+  using nft = machine.openNft();
+  return removeMacChecks(macCheckElements(listSets(machine, "bridge", nft, LIST_MAC_CHECKS)).filter(choose));
 }
 
 /** Each transaction that removes something makes the next one wait for an RCU grace period (12 ms). */
-function runAtOnce(transactions: readonly string[]): void {
+function runAtOnce(machine: BridgeMachine, transactions: readonly string[]): void {
   const text = transactions.join("");
   if (text === "") return;
-  using nft = openNft();
+  using nft = machine.openNft();
   nft.run(text);
 }
 
 /** The sets that the commands list; when one of them is not there, all that our table has. */
-function listSets(family: NftFamily, nft: Nft, commands: readonly string[]): Listing {
-  if (!hasTable(family)) return EMPTY_LISTING;
+function listSets(machine: BridgeMachine, family: NftFamily, nft: Nft, commands: readonly string[]): Listing {
+  if (!hasTable(machine, family)) return EMPTY_LISTING;
   try {
     const listings = commands.map((command) => read(nft, command));
     return { sets: new Map(listings.flatMap(({ sets }) => [...sets])), chains: new Map() };
   } catch (error) {
     if (!(error instanceof NftError)) throw error;
-    return listTable(family, nft);
+    return listTable(machine, family, nft);
   }
 }
 
 /** Our table of the family; an empty listing when there is none. */
-function listTable(family: NftFamily, nft: Nft): Listing {
-  return hasTable(family) ? read(nft, `list table ${family} ${TABLE}`) : EMPTY_LISTING;
+function listTable(machine: BridgeMachine, family: NftFamily, nft: Nft): Listing {
+  return hasTable(machine, family) ? read(nft, `list table ${family} ${TABLE}`) : EMPTY_LISTING;
 }
 
 function read(nft: Nft, command: string): Listing {
   return parseListing(nft.query(command));
 }
 
-function hasTable(family: NftFamily): boolean {
-  return probed((probe) => probe.hasTable(family, TABLE));
+function hasTable(machine: BridgeMachine, family: NftFamily): boolean {
+  return probed(machine, (probe) => probe.hasTable(family, TABLE));
 }
 
-function probed<T>(question: (probe: NftProbe) => T): T {
-  using probe = openNftProbe();
+function probed<T>(machine: BridgeMachine, question: (probe: NftProbe) => T): T {
+  using probe = machine.openNftProbe();
   return question(probe);
 }

@@ -1,20 +1,18 @@
 import { CniError, Code, messageOf } from "../../cni/error.ts";
 import type { StatusRequest } from "../../cni/plugin.ts";
 import { TABLE } from "../../firewall/nft-text.ts";
-import { openNft } from "../../kernel/nftables/nft.ts";
-import { openNftProbe } from "../../kernel/nftables/probe.ts";
 import { getLink } from "../../kernel/rtnetlink/link.ts";
-import { openRoute } from "../../kernel/rtnetlink/socket.ts";
 import { decodeBridgeConf } from "./conf.ts";
+import type { BridgeMachine } from "./machine.ts";
 
 /**
  * Whether an ADD could be served: the configuration is right, the kernel answers, and so does IPAM.
  * @throws CniError 7 for the configuration, 50 with the reason, IPAM's own codes
  */
-export async function status({ conf: netConf, delegator }: StatusRequest): Promise<void> {
+export async function status({ conf: netConf, delegator }: StatusRequest, machine: BridgeMachine): Promise<void> {
   const conf = decodeBridgeConf(netConf, { args: {} });
   const kind = available("netlink", () => {
-    using rt = openRoute();
+    using rt = machine.openNode();
     const link = getLink(rt, conf.bridge);
     return link === undefined ? "bridge" : link.kind;
   });
@@ -26,8 +24,8 @@ export async function status({ conf: netConf, delegator }: StatusRequest): Promi
   }
   if (conf.ipMasq || conf.macSpoofCheck) {
     available("nftables", () => {
-      openNft()[Symbol.dispose](); // the library
-      using probe = openNftProbe(); // the kernel
+      machine.openNft()[Symbol.dispose](); // the library
+      using probe = machine.openNftProbe(); // the kernel
       probe.hasTable("inet", TABLE);
     });
   }

@@ -3,7 +3,8 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Called, callPlugin } from "../../cni/testing.ts";
-import { hostLocal } from "./plugin.ts";
+import { thisMachine } from "./machine.ts";
+import { makeHostLocal } from "./plugin.ts";
 
 export interface Call {
   readonly id?: string;
@@ -62,7 +63,7 @@ export function openNetwork(dataDir: string, ipam: object = ONE_RANGE): Network 
     folder,
     dataDir,
     input,
-    ours: (command, call) => callPlugin(hostLocal, { command, ...input(command, call) }),
+    ours: (command, call) => callPlugin(makeHostLocal(thisMachine), { command, ...input(command, call) }),
     onDisk() {
       if (!fs.existsSync(folder)) return {};
       const names = fs.readdirSync(folder).filter((name) => /^[0-9a-f.:]+$/.test(name));

@@ -2,9 +2,9 @@ import type { Plugin } from "../../cni/plugin.ts";
 import { add } from "./add.ts";
 import { check, status } from "./check.ts";
 import { del, gc } from "./del.ts";
-import { type Machine, thisMachine } from "./machine.ts";
+import type { Machine } from "./machine.ts";
 
-/** The plugin on a machine of the caller's choice. */
+/** IPAM: hands out addresses of configured ranges, remembered in files, as the reference plugin of the same name. */
 export function makeHostLocal(machine: Machine): Plugin {
   return {
     name: "host-local",
@@ -16,6 +16,3 @@ export function makeHostLocal(machine: Machine): Plugin {
     status: (request) => status(request, machine),
   };
 }
-
-/** IPAM: hands out addresses of configured ranges, remembered in files, as the reference plugin of the same name. */
-export const hostLocal: Plugin = makeHostLocal(thisMachine);
