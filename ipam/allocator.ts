@@ -1,6 +1,6 @@
 import type { AttachmentId } from "../cni/attachment.ts";
 import { CniError, Code } from "../cni/error.ts";
-import { type Address, addressToBigInt, addToAddress } from "../net/address.ts";
+import { type Address, addToAddress } from "../net/address.ts";
 import { makePrefix, type Prefix, prefixLength } from "../net/prefix.ts";
 import { formatRangeSet, inRange, type Range, type RangeSet, rangeOf, rangeSize } from "./range.ts";
 
@@ -181,7 +181,7 @@ function* walk(set: RangeSet, previous: Address | undefined) {
     for (const range of set) yield segment(range, range.start, range.end);
     return;
   }
-  if (addressToBigInt(previous) < addressToBigInt(current.end)) {
+  if (previous !== current.end) {
     yield segment(current, addToAddress(previous, 1), current.end);
   }
   for (const range of [...set.slice(position + 1), ...set.slice(0, position)]) {

@@ -2,7 +2,8 @@ import { join } from "node:path";
 import type { AttachmentId } from "../cni/attachment.ts";
 import type { Address } from "../net/address.ts";
 import { type FileOps, listFolder, readIfThere, removeFile, replaceDurably, replaceFile } from "./files.ts";
-import { decodeBucket, type Reservation, ReservationBuckets } from "./reservation.ts";
+import { decodeBucket, Holders, hashContainer } from "./holders.ts";
+import type { Reservation } from "./reservation.ts";
 import { isPage, TakenAddresses } from "./taken.ts";
 
 /** What a scan of the folder's address files found. */
@@ -26,35 +27,35 @@ export interface Snapshot {
 const PAGE_HEADER = Buffer.from("podwire\t");
 
 /**
- * A cache of what the address files of a network's folder say, kept in its sub-folder `.podwire`, so that neither ADD nor
- * DEL reads the whole folder.
+ * A cache of what the address files of a network's folder say, in memory and in the sub-folder `.podwire`, so that neither
+ * ADD nor DEL reads the whole folder.
  *
- * Invariant: the address files are the truth. The index holds only while the folder's modification time is the one
- * in `.podwire/state`. Whoever adds or removes an address file changes that time; we do that first, then write
- * the index, then set the time to one in the past that no later change can bring about, and write `state` last. So a crash
- * at any point, and any change by somebody else, makes the next user build the index anew.
+ * Invariant: the address files are the truth. The index on disk holds only while the folder's modification time is the one
+ * in `.podwire/state`; one in memory, while it is the one that its owner left. Whoever adds or removes an address file
+ * changes that time. Whoever writes here sets it first, to one in the past that no later change can bring about, and
+ * writes `state` last. So a crash at any point, and any change by somebody else, makes the next user build the index anew.
  */
 export class FolderIndex {
-  readonly #files: FileOps;
+  readonly #files: () => FileOps;
   readonly #folder: string;
   readonly #scan: () => Scan;
   #taken: TakenAddresses;
-  #buckets: ReservationBuckets;
+  #holders: Holders;
   #count: number;
   #dirty = false;
   #rebuilt = false;
 
-  /** `snapshot` is absent when the index must be built anew from `scan`. */
-  constructor(files: FileOps, folder: string, snapshot: Snapshot | undefined, scan: () => Scan) {
+  /** `files` are those of the call at hand; `snapshot` is absent when the index must be built anew from `scan`. */
+  constructor(files: () => FileOps, folder: string, snapshot: Snapshot | undefined, scan: () => Scan) {
     this.#files = files;
     this.#folder = folder;
     this.#scan = scan;
     this.#count = snapshot?.count ?? 0;
     this.#taken = new TakenAddresses(
       (name) => this.#readPage(name),
-      () => listFolder(files, this.#path("taken")),
+      () => listFolder(files(), this.#path("taken")),
     );
-    this.#buckets = new ReservationBuckets((name) => this.#readBucket(name));
+    this.#holders = new Holders((name) => this.#readBucket(name));
     if (snapshot === undefined) this.rebuild();
   }
 
@@ -63,9 +64,9 @@ export class FolderIndex {
     return this.#count;
   }
 
-  /** The reservations of a container. */
-  of(containerId: string): readonly Reservation[] {
-    return this.#orRebuilt(() => this.#buckets.of(containerId));
+  /** The addresses of containers whose names have this {@link hashContainer}. */
+  of(hash: number): readonly Address[] {
+    return this.#orRebuilt(() => this.#holders.of(hash));
   }
 
   has(address: Address): boolean {
@@ -85,19 +86,19 @@ export class FolderIndex {
     return this.#dirty;
   }
 
-  /** Notes an address that has a file now; without an attachment, one that is somebody else's. */
-  add(address: Address, attachment: AttachmentId | undefined): void {
+  /** Notes an address that has a file now; without a holder, one that is somebody else's. */
+  add(address: Address, holder: AttachmentId | undefined): void {
     this.#orRebuilt(() => {
       this.#mark(address, true);
-      if (attachment !== undefined) this.#buckets.add({ ...attachment, address });
+      if (holder !== undefined) this.#holders.add(hashContainer(holder.containerId), address);
     });
   }
 
   /** Notes that the reservation's file is gone. */
-  remove(reservation: Reservation): void {
+  remove({ containerId, address }: Reservation): void {
     this.#orRebuilt(() => {
-      this.#mark(reservation.address, false);
-      this.#buckets.remove(reservation);
+      this.#mark(address, false);
+      this.#holders.remove(hashContainer(containerId), address);
     });
   }
 
@@ -108,46 +109,46 @@ export class FolderIndex {
       () => undefined,
       () => [],
     );
-    this.#buckets = new ReservationBuckets(() => undefined);
+    this.#holders = new Holders(() => undefined);
     for (const address of scan.taken) this.#taken.mark(address, true);
-    for (const reservation of scan.reservations) this.#buckets.add(reservation);
+    for (const { containerId, address } of scan.reservations) this.#holders.add(hashContainer(containerId), address);
     this.#count = scan.taken.length;
     this.#dirty = true;
     this.#rebuilt = true;
     return scan;
   }
 
-  /** Writes what changed. The snapshot must be gone, or its stamp no longer the folder's, before this is called. */
+  /** Writes what changed. No snapshot may vouch for what is on disk, and the folder's time must be a new one. */
   save(): void {
     if (this.#rebuilt) this.#clear();
-    for (const { name, page } of this.#taken.changes()) {
+    for (const { name, page } of this.#taken.takeChanges()) {
       this.#put("taken", name, page === undefined ? undefined : Buffer.concat([PAGE_HEADER, page]));
     }
-    for (const { name, text } of this.#buckets.changes()) this.#put("attachments", name, text);
+    for (const { name, text } of this.#holders.takeChanges()) this.#put("attachments", name, text);
     this.#dirty = false;
+    this.#rebuilt = false;
   }
 
   #mark(address: Address, taken: boolean): void {
-    if (this.#taken.has(address) !== taken) this.#count += taken ? 1 : -1;
-    this.#taken.mark(address, taken);
+    if (this.#taken.mark(address, taken)) this.#count += taken ? 1 : -1;
     this.#dirty = true;
   }
 
   /** Removes what an earlier index left. */
   #clear(): void {
     for (const kind of ["taken", "attachments"] as const) {
-      this.#files.mkdirSync(this.#path(kind), { recursive: true, mode: 0o700 });
-      for (const name of listFolder(this.#files, this.#path(kind))) removeFile(this.#files, this.#path(kind, name));
+      this.#files().mkdirSync(this.#path(kind), { recursive: true, mode: 0o700 });
+      for (const name of listFolder(this.#files(), this.#path(kind))) removeFile(this.#files(), this.#path(kind, name));
     }
   }
 
   #put(kind: "taken" | "attachments", name: string, content: string | Uint8Array | undefined): void {
-    if (content === undefined) removeFile(this.#files, this.#path(kind, name));
-    else replaceFile(this.#files, this.#path(kind, name), content);
+    if (content === undefined) removeFile(this.#files(), this.#path(kind, name));
+    else replaceFile(this.#files(), this.#path(kind, name), content);
   }
 
   #readPage(name: string): Uint8Array | undefined {
-    const bytes = readIfThere(this.#files, this.#path("taken", name));
+    const bytes = readIfThere(this.#files(), this.#path("taken", name));
     if (bytes === undefined) return undefined;
     const page = Uint8Array.from(bytes.subarray(PAGE_HEADER.length));
     if (!isPage(page) || !bytes.subarray(0, PAGE_HEADER.length).equals(PAGE_HEADER)) throw new DamagedIndexError();
@@ -155,7 +156,7 @@ export class FolderIndex {
   }
 
   #readBucket(name: string): string | undefined {
-    const text = readIfThere(this.#files, this.#path("attachments", name))?.toString();
+    const text = readIfThere(this.#files(), this.#path("attachments", name))?.toString();
     if (text !== undefined && decodeBucket(text) === undefined) throw new DamagedIndexError();
     return text;
   }
@@ -181,14 +182,16 @@ class DamagedIndexError extends Error {}
 /** What the index was right about, or undefined when that is not known. */
 export function readSnapshot(files: FileOps, folder: string): Snapshot | undefined {
   const text = readIfThere(files, join(folder, ".podwire", "state"))?.toString() ?? "";
-  const [, stamp, count, boot] = /^podwire\tstate 1\n(\d+)\n(\d+)\n([0-9a-f-]+)\nend\n$/.exec(text) ?? [];
+  const [, stamp, count, boot] = /^podwire\tstate 2\n(\d+)\n(\d+)\n([0-9a-f-]+)\nend\n$/.exec(text) ?? [];
   if (stamp === undefined || count === undefined || boot === undefined) return undefined;
   return { stamp: BigInt(stamp), count: Number(count), boot };
 }
 
-/** Declares the index right. The last step of every change. */
+/** Declares the index right. The last step of every change. Always of one length, so that nothing need be cut off. */
 export function writeSnapshot(files: FileOps, folder: string, { stamp, count, boot }: Snapshot): void {
-  replaceFile(files, join(folder, ".podwire", "state"), `podwire\tstate 1\n${stamp}\n${count}\n${boot}\nend\n`);
+  const [stampText, countText] = [String(stamp).padStart(20, "0"), String(count).padStart(10, "0")];
+  const text = `podwire\tstate 2\n${stampText}\n${countText}\n${boot}\nend\n`;
+  replaceFile(files, join(folder, ".podwire", "state"), text);
 }
 
 /** Declares the index wrong. */

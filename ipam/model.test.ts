@@ -2,12 +2,12 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { CniError } from "../cni/error.ts";
-import { withReservations } from "./disk.ts";
-import { attachment, crashingFiles, makeFixture, rangeSetOf } from "./disk-fixture.ts";
+import { attachment, crashingFiles, HOSTS, makeFixture, rangeSetOf } from "./disk-fixture.ts";
 
 const STEPS = 2000;
 const SEED = 20_260_801;
 
+/** Processes of one call each take turns with three that stay, all with clocks of their own. */
 t.test(`${STEPS} random ADD, DEL, GC, crashes and strangers' changes end where a model says`, async (t) => {
   const f = makeFixture(t, [rangeSetOf("10.22.0.0/27"), rangeSetOf("fd00::/64")]);
   /** address → what its file says */
@@ -17,13 +17,23 @@ t.test(`${STEPS} random ADD, DEL, GC, crashes and strangers' changes end where a
   const namesOf = (id: string) => [...model].filter(([, text]) => text === holder(id)).map(([name]) => name);
   const forget = (id: string) => namesOf(id).forEach((name) => void model.delete(name));
   const counts: Record<string, number> = {};
+  const callers = [...HOSTS, "resident" as const, "resident" as const].map((host) => ({
+    host,
+    process: f.caller(host),
+  }));
+  const someone = () => {
+    const caller = callers[random(callers.length)];
+    if (caller === undefined) throw new Error("nobody calls");
+    return caller;
+  };
+  const clock = () => ({ now: () => Date.now() - random(3) * 86_400_000 });
 
   const acts: Record<string, (id: string) => void> = {
     add(id) {
       const held = namesOf(id).length > 0;
       const full = [...model.keys()].filter((name) => name.startsWith("10.")).length === 29;
       try {
-        const leases = f.add(attachment(id));
+        const leases = someone().process.add(attachment(id), clock());
         if (held || full) t.fail(`ADD ${id} succeeded, held ${held}, full ${full}`);
         for (const { address } of leases) {
           const name = address.replace(/\/.*/, "");
@@ -36,16 +46,16 @@ t.test(`${STEPS} random ADD, DEL, GC, crashes and strangers' changes end where a
       }
     },
     del(id) {
-      f.del(attachment(id));
+      someone().process.del(attachment(id), clock());
       forget(id);
     },
     gc() {
       const valid = new Set([...model.values()].filter(() => random(4) > 0));
-      f.use((store) => store.prune(({ containerId }) => valid.has(holder(containerId))));
+      someone().process.use((store) => store.prune(({ containerId }) => valid.has(holder(containerId))), clock());
       for (const [name, text] of [...model]) if (!valid.has(text)) model.delete(name);
     },
     status() {
-      const counted = f.use((store) => store.count);
+      const counted = someone().process.use((store) => store.count);
       if (counted !== model.size) t.fail(`${counted} counted, ${model.size} in the model`);
     },
     stranger(id) {
@@ -60,18 +70,22 @@ t.test(`${STEPS} random ADD, DEL, GC, crashes and strangers' changes end where a
       }
     },
     crash(id) {
-      const { files } = crashingFiles(1 + random(40));
+      const { files, crashed } = crashingFiles(1 + random(40));
+      const caller = someone();
       try {
-        withReservations(f.options({ files }), false, (store) => store.releaseAll(attachment(id)));
+        caller.process.del(attachment(id), { files });
+        caller.process.flush();
       } catch {
         // died, or had nothing to do; the runtime asks again
       }
-      f.del(attachment(id));
+      if (crashed()) caller.process = f.caller(caller.host);
+      someone().process.del(attachment(id));
       forget(id);
     },
+    flush: () => someone().process.flush(),
   };
 
-  const choices = ["add", "add", "add", "add", "del", "del", "del", "gc", "status", "stranger", "crash"];
+  const choices = ["add", "add", "add", "add", "del", "del", "del", "gc", "status", "stranger", "crash", "flush"];
   f.use(() => {}); // makes the folder
   for (let step = 0; step < STEPS; step++) {
     const name = random(20) === 0 ? "gc" : (choices[random(choices.length)] ?? "add");
@@ -85,7 +99,7 @@ t.test(`${STEPS} random ADD, DEL, GC, crashes and strangers' changes end where a
   }
   for (const id of new Set([...model.values()].map((text) => text.split("\r\n")[0] ?? ""))) {
     t.strictSame(
-      f.use((store) => [...store.held(attachment(id))].sort()),
+      someone().process.use((store) => [...store.held(attachment(id))].sort()),
       namesOf(id).sort(),
     );
   }

@@ -19,6 +19,8 @@ export interface Range {
   readonly end: Address;
   /** Never handed out. May lie outside the subnet, as a link-local one does. */
   readonly gateway: Address;
+  /** `start` and `end` as numbers. */
+  readonly span: readonly [bigint, bigint];
 }
 
 /** Ranges of one family, disjoint: an attachment gets one address of each set. */
@@ -49,12 +51,9 @@ export function makeRange(spec: RangeSpec): Range {
   }
   const lowest = addToAddress(firstAddress(subnet), 1);
   const highest = prefixFamily(subnet) === 4 ? addToAddress(lastAddress(subnet), -1) : lastAddress(subnet);
-  const range = {
-    subnet,
-    start: spec.rangeStart ?? lowest,
-    end: spec.rangeEnd ?? highest,
-    gateway: spec.gateway ?? lowest,
-  };
+  const [start, end] = [spec.rangeStart ?? lowest, spec.rangeEnd ?? highest];
+  const span = [addressToBigInt(start), addressToBigInt(end)] as const;
+  const range = { subnet, start, end, gateway: spec.gateway ?? lowest, span };
   for (const [key, address] of [
     ["rangeStart", range.start],
     ["rangeEnd", range.end],
@@ -66,7 +65,7 @@ export function makeRange(spec: RangeSpec): Range {
   if (familyOf(range.gateway) !== prefixFamily(subnet)) {
     throw refused(`${path}.gateway: "${range.gateway}" is of another address family than ${subnet}`);
   }
-  if (addressToBigInt(range.start) > addressToBigInt(range.end)) {
+  if (span[0] > span[1]) {
     throw refused(
       `${path}.rangeEnd: "${range.end}" is before rangeStart ${range.start}; exchange them or give a later rangeEnd`,
     );
@@ -75,10 +74,11 @@ export function makeRange(spec: RangeSpec): Range {
 }
 
 /** Whether the address may be handed out from the range or is its gateway. */
-export function inRange(range: Range, address: Address): boolean {
-  if (familyOf(address) !== familyOf(range.start)) return false;
+export function inRange({ start, end, span }: Range, address: Address): boolean {
+  if (familyOf(address) !== familyOf(start)) return false;
+  if (address === start || address === end) return true;
   const value = addressToBigInt(address);
-  return addressToBigInt(range.start) <= value && value <= addressToBigInt(range.end);
+  return span[0] <= value && value <= span[1];
 }
 
 /** The range of the set that holds the address. */
@@ -88,8 +88,8 @@ export function rangeOf(set: RangeSet, address: Address): Range | undefined {
 
 /** How many addresses can be handed out: the gateway is not one of them. */
 export function rangeSize(range: Range): bigint {
-  const span = addressToBigInt(range.end) - addressToBigInt(range.start) + 1n;
-  return inRange(range, range.gateway) ? span - 1n : span;
+  const size = range.span[1] - range.span[0] + 1n;
+  return inRange(range, range.gateway) ? size - 1n : size;
 }
 
 /** As `10.22.0.1-10.22.255.254`, for messages. */

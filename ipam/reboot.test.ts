@@ -1,12 +1,11 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { attachment, BOOT, makeFixture, NEXT_BOOT, rangeSetOf } from "./disk-fixture.ts";
+import { attachment, BOOT, NEXT_BOOT, rangeSetOf, withEachHost } from "./disk-fixture.ts";
 
 const SETS = [rangeSetOf("10.22.0.0/16")];
 
-t.test("P6: a reboot frees every address that was reserved before it, and the walk goes on", async (t) => {
-  const f = makeFixture(t, SETS);
+withEachHost(t, "P6: a reboot frees every address that was reserved before it, and the walk goes on", SETS, (t, f) => {
   for (const id of ["a", "b", "c"]) f.add(attachment(id));
   t.equal(f.add(attachment("d"), { boot: NEXT_BOOT })[0]?.address, "10.22.0.5/16");
   t.strictSame(f.onDisk(), { "10.22.0.5": "d\r\neth0" });
@@ -15,25 +14,28 @@ t.test("P6: a reboot frees every address that was reserved before it, and the wa
   t.strictSame(Object.keys(f.onDisk()), ["10.22.0.5", "10.22.0.6"], "this boot's stay");
 });
 
-t.test("a reboot frees the other plugin's files too when nothing changed since we last looked", async (t) => {
-  const f = makeFixture(t, SETS);
-  f.add(attachment("a"));
-  fs.writeFileSync(join(f.folder, "10.22.0.9"), "theirs\r\neth0");
-  f.del(attachment("nobody"));
-  f.del(attachment("nobody"), { boot: NEXT_BOOT });
-  t.strictSame(f.onDisk(), {});
-});
+withEachHost(
+  t,
+  "a reboot frees the other plugin's files too when nothing changed since we last looked",
+  SETS,
+  (t, f) => {
+    f.add(attachment("a"));
+    fs.writeFileSync(join(f.folder, "10.22.0.9"), "theirs\r\neth0");
+    f.del(attachment("nobody"));
+    f.flush();
+    f.del(attachment("nobody"), { boot: NEXT_BOOT });
+    t.strictSame(f.onDisk(), {});
+  },
+);
 
-t.test("after a reboot, a file that the other plugin may have made since stays; ours go", async (t) => {
-  const f = makeFixture(t, SETS);
+withEachHost(t, "after a reboot, a file that the other plugin may have made since stays; ours go", SETS, (t, f) => {
   f.add(attachment("ours"));
   fs.writeFileSync(join(f.folder, "10.22.0.9"), "theirs\r\neth0");
   f.del(attachment("nobody"), { boot: NEXT_BOOT });
   t.strictSame(f.onDisk(), { "10.22.0.9": "theirs\r\neth0" });
 });
 
-t.test("a trusted clock tells which of the other plugin's files are older than the boot", async (t) => {
-  const f = makeFixture(t, SETS);
+withEachHost(t, "a trusted clock tells which of the other plugin's files are older than the boot", SETS, (t, f) => {
   fs.mkdirSync(f.folder);
   for (const [name, time] of Object.entries({ "10.22.0.8": 1_000_000, "10.22.0.9": 2_000_000 })) {
     fs.writeFileSync(join(f.folder, name), "theirs\r\neth0");
@@ -43,8 +45,7 @@ t.test("a trusted clock tells which of the other plugin's files are older than t
   t.strictSame(Object.keys(f.onDisk()), ["10.22.0.9"]);
 });
 
-t.test("on a folder that we never wrote, nothing is freed without a trusted clock", async (t) => {
-  const f = makeFixture(t, SETS);
+withEachHost(t, "on a folder that we never wrote, nothing is freed without a trusted clock", SETS, (t, f) => {
   fs.mkdirSync(f.folder);
   fs.writeFileSync(join(f.folder, "10.22.0.9"), "theirs\r\neth0", { mode: 0o400 });
   fs.utimesSync(join(f.folder, "10.22.0.9"), 1, 1);
@@ -52,9 +53,9 @@ t.test("on a folder that we never wrote, nothing is freed without a trusted cloc
   t.strictSame(Object.keys(f.onDisk()), ["10.22.0.9"]);
 });
 
-t.test("a power failure that lost the index frees ours all the same", async (t) => {
-  const f = makeFixture(t, SETS);
+withEachHost(t, "a power failure that lost the index frees ours all the same", SETS, (t, f) => {
   for (const id of ["a", "b"]) f.add(attachment(id));
+  f.flush();
   fs.truncateSync(join(f.folder, ".podwire", "state"));
   for (const kind of ["taken", "attachments"]) fs.rmSync(join(f.folder, ".podwire", kind), { recursive: true });
   const lost = join(f.folder, "10.22.0.3"); // its data never reached the disk
@@ -66,8 +67,7 @@ t.test("a power failure that lost the index frees ours all the same", async (t) 
   t.strictSame(f.onDisk(), { "10.22.0.4": "c\r\neth0" });
 });
 
-t.test("removing our sub-folder by hand frees nothing", async (t) => {
-  const f = makeFixture(t, SETS);
+withEachHost(t, "removing our sub-folder by hand frees nothing", SETS, (t, f) => {
   f.add(attachment("a"));
   fs.rmSync(join(f.folder, ".podwire"), { recursive: true });
   f.add(attachment("b"));

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { type AttachmentId, interfaceNameProblem, isIdentifier } from "../cni/attachment.ts";
 import { type Address, isAddress, parseAddress } from "../net/address.ts";
 
@@ -6,6 +5,12 @@ import { type Address, isAddress, parseAddress } from "../net/address.ts";
 export interface Reservation extends AttachmentId {
   readonly address: Address;
 }
+
+/**
+ * The mode of address files that we make; the reference plugin's are 0644 less the umask. Nobody ever rewrites one, and after a
+ * reboot the mode tells ours, which we know to be from before, from those that the other may have made since.
+ */
+export const OUR_MODE = 0o400;
 
 /** What an address's file says. */
 export type Holder =
@@ -41,79 +46,4 @@ export function addressOfFile(name: string): Address | undefined {
 export function isHeldBy(reservation: AttachmentId, attachment: AttachmentId): boolean {
   if (reservation.containerId !== attachment.containerId) return false;
   return reservation.ifName === attachment.ifName || reservation.ifName === "";
-}
-
-/** Reservations by container, in 256 buckets that are loaded when needed: a look-up reads one, however many pods. */
-export class ReservationBuckets {
-  readonly #load: (name: string) => string | undefined;
-  readonly #buckets = new Map<string, Reservation[]>();
-  readonly #changed = new Set<string>();
-
-  /** `load` reads a stored bucket, as {@link changes} gave it. */
-  constructor(load: (name: string) => string | undefined) {
-    this.#load = load;
-  }
-
-  /** The container's reservations. */
-  of(containerId: string): readonly Reservation[] {
-    return this.#bucket(bucketName(containerId)).filter((each) => each.containerId === containerId);
-  }
-
-  add(reservation: Reservation): void {
-    const name = bucketName(reservation.containerId);
-    this.#bucket(name).push(reservation);
-    this.#changed.add(name);
-  }
-
-  remove(reservation: Reservation): void {
-    const name = bucketName(reservation.containerId);
-    const left = this.#bucket(name).filter((each) => each.address !== reservation.address);
-    this.#buckets.set(name, left);
-    this.#changed.add(name);
-  }
-
-  /** The buckets that were changed, as they are to be stored. */
-  changes(): readonly { readonly name: string; readonly text: string | undefined }[] {
-    return [...this.#changed].map((name) => {
-      const bucket = this.#bucket(name);
-      return { name, text: bucket.length === 0 ? undefined : encodeBucket(bucket) };
-    });
-  }
-
-  #bucket(name: string): Reservation[] {
-    const known = this.#buckets.get(name);
-    if (known !== undefined) return known;
-    const text = this.#load(name);
-    const bucket = text === undefined ? [] : (decodeBucket(text) ?? []);
-    this.#buckets.set(name, bucket);
-    return bucket;
-  }
-}
-
-/** No container's name begins like this, so a bucket is never taken for the content of an address's file. */
-const BUCKET_HEADER = "#\n";
-
-/** A header and one line a reservation. An empty bucket is kept: making a file costs more than writing one. */
-function encodeBucket(bucket: readonly Reservation[]): string {
-  const lines = bucket.map(({ address, containerId, ifName }) => `${address}\t${containerId}\t${ifName}\n`);
-  return BUCKET_HEADER + lines.join("");
-}
-
-/** The reservations of a stored bucket, or undefined when it is damaged. */
-export function decodeBucket(text: string): Reservation[] | undefined {
-  const [header, ...lines] = text.split("\n");
-  if (`${header}\n` !== BUCKET_HEADER || lines.pop() !== "") return undefined;
-  const bucket: Reservation[] = [];
-  for (const line of lines) {
-    const [name = "", containerId = "", ifName, ...rest] = line.split("\t");
-    const address = addressOfFile(name);
-    if (address === undefined || !isIdentifier(containerId) || ifName === undefined || rest.length > 0)
-      return undefined;
-    bucket.push({ address, containerId, ifName });
-  }
-  return bucket;
-}
-
-function bucketName(containerId: string): string {
-  return createHash("sha256").update(containerId).digest("hex").slice(0, 2);
 }

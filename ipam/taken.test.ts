@@ -57,7 +57,7 @@ t.test("a full /16 is passed in two pages, and an empty /64 needs one", async (t
 t.test("a page without a bit need not be stored", async (t) => {
   const taken = empty();
   taken.mark(parseAddress("10.0.0.9"), true);
-  t.equal(taken.changes()[0]?.page?.length, 4096);
+  t.equal(taken.takeChanges()[0]?.page?.length, 4096);
   taken.mark(parseAddress("10.0.0.9"), false);
-  t.strictSame(taken.changes(), [{ name: "4-1400", page: undefined }]);
+  t.strictSame(taken.takeChanges(), [{ name: "4-1400", page: undefined }]);
 });

@@ -1,20 +1,20 @@
 import type { AddRequest } from "../../cni/plugin.ts";
 import type { Result } from "../../cni/result.ts";
 import { allocate, formatUsage, sizeOf, usage } from "../../ipam/allocator.ts";
-import { type DiskStore, withReservations } from "../../ipam/disk.ts";
+import type { DiskStore } from "../../ipam/disk.ts";
 import type { RangeSet } from "../../ipam/range.ts";
-import { decodeConf, decodeRequested } from "./conf.ts";
+import { decodeRequested } from "./conf.ts";
 import { diskOptions, type Machine } from "./machine.ts";
 import { readResolvConf } from "./resolv-conf.ts";
 
 /** Reserves one address of each range set, or none. */
 export async function add(request: AddRequest, machine: Machine): Promise<Result> {
   const { conf, attachment } = request;
-  const { sets, routes, dataDir, resolvConf } = decodeConf(conf);
+  const { sets, routes, dataDir, resolvConf } = machine.decodeConf(conf);
   const requested = decodeRequested(conf, attachment.args);
   const dns = resolvConf === undefined ? undefined : readResolvConf(machine.files, resolvConf);
 
-  const leases = withReservations(diskOptions(machine, request, dataDir), true, (store) => {
+  const leases = machine.reservations(diskOptions(machine, request, dataDir), true, (store) => {
     const allocated = allocate({ sets, store, attachment, requested });
     warnWhenNearlyFull(request, sets, store);
     return allocated;

@@ -3,11 +3,9 @@ import { dirname, join } from "node:path";
 import { CniError, Code } from "../../cni/error.ts";
 import type { CheckRequest, StatusRequest } from "../../cni/plugin.ts";
 import { formatUsage, usage } from "../../ipam/allocator.ts";
-import { withReservations } from "../../ipam/disk.ts";
 import { type FileOps, hasCode } from "../../ipam/files.ts";
 import { rangeOf } from "../../ipam/range.ts";
 import { prefixAddress } from "../../net/prefix.ts";
-import { decodeConf } from "./conf.ts";
 import { diskOptions, type Machine } from "./machine.ts";
 
 /** CHECK's answer when the reservation is not as ADD left it. */
@@ -19,9 +17,9 @@ export const RESERVATION_LOST = 100;
  */
 export async function check(request: CheckRequest, machine: Machine): Promise<void> {
   const { conf, attachment } = request;
-  const { sets, dataDir } = decodeConf(conf);
+  const { sets, dataDir } = machine.decodeConf(conf);
   const options = diskOptions(machine, request, dataDir);
-  const held = withReservations(options, false, (store) => store.held(attachment)) ?? [];
+  const held = machine.reservations(options, false, (store) => store.held(attachment)) ?? [];
   const who = `CNI_CONTAINERID ${attachment.containerId} with CNI_IFNAME ${attachment.ifName}`;
   const folder = join(dataDir, conf.name);
   if (held.length === 0) throw lost(`${who} holds no address in "${folder}"`);
@@ -39,10 +37,10 @@ export async function check(request: CheckRequest, machine: Machine): Promise<vo
  * @throws CniError 50 when a range set is exhausted or reservations cannot be written; 7 for a wrong configuration.
  */
 export async function status(request: StatusRequest, machine: Machine): Promise<void> {
-  const { sets, dataDir } = decodeConf(request.conf);
+  const { sets, dataDir } = machine.decodeConf(request.conf);
   const folder = join(dataDir, request.conf.name);
   requireWritable(machine.files, folder);
-  const all = withReservations(diskOptions(machine, request, dataDir), false, (store) => usage(sets, store)) ?? [];
+  const all = machine.reservations(diskOptions(machine, request, dataDir), false, (store) => usage(sets, store)) ?? [];
   const full = all.filter(({ taken, size }) => BigInt(taken) >= size);
   if (full.length === 0) return;
   throw new CniError(

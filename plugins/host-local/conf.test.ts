@@ -1,9 +1,9 @@
 import t from "tap";
-import { addressesOf, makeNetwork } from "./fixture.ts";
+import { addressesOf, withEachHost } from "./fixture.ts";
 
 const V4 = { subnet: "10.22.0.0/24" };
 
-t.test("every refusal is code 7 with key, value and what to do, and makes no file", async (t) => {
+withEachHost(t, "every refusal is code 7 with key, value and what to do, and makes no file", async (t, makeNetwork) => {
   const rows: readonly [ipam: object, message: RegExp, conf?: object][] = [
     [{}, /^ipam\.ranges: \[\] holds no range set; write/],
     [{ ranges: "10.22.0.0/24" }, /^ipam\.ranges: "10\.22\.0\.0\/24" is not an array/],
@@ -74,7 +74,7 @@ t.test("every refusal is code 7 with key, value and what to do, and makes no fil
   });
 });
 
-t.test("runtimeConfig.ipRanges come first, then the old form, then ranges", async (t) => {
+withEachHost(t, "runtimeConfig.ipRanges come first, then the old form, then ranges", async (t, makeNetwork) => {
   const net = makeNetwork(t, { subnet: "10.2.0.0/24", gateway: "", ranges: [[{ subnet: "10.3.0.0/24" }]] });
   const { answer } = await net.ours("ADD", { conf: { runtimeConfig: { ipRanges: [[{ subnet: "10.1.0.0/24" }]] } } });
   t.strictSame(answer?.ips, [
@@ -84,7 +84,7 @@ t.test("runtimeConfig.ipRanges come first, then the old form, then ranges", asyn
   ]);
 });
 
-t.test("addresses are asked for by CNI_ARGS, args and runtimeConfig together", async (t) => {
+withEachHost(t, "addresses are asked for by CNI_ARGS, args and runtimeConfig together", async (t, makeNetwork) => {
   const net = makeNetwork(t, {
     ranges: ["10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24", "10.4.0.0/24"].map((subnet) => [{ subnet }]),
   });

@@ -2,8 +2,9 @@
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Test } from "tap";
 import { type Called, callPlugin } from "../../cni/testing.ts";
-import { thisMachine } from "./machine.ts";
+import { type Machine, makeResidentMachine, type ResidentMachine, thisMachine } from "./machine.ts";
 import { makeHostLocal } from "./plugin.ts";
 
 export interface Call {
@@ -32,15 +33,33 @@ export interface Answer {
 
 const ONE_RANGE = { ranges: [[{ subnet: "10.22.0.0/24" }]] };
 
+type MakeNetwork = (t: { teardown(run: () => void): void }, ipam?: object, machine?: Machine) => Network;
+
 /** A network named `net` on an empty data folder that is removed after the test. */
-export function makeNetwork(t: { teardown(run: () => void): void }, ipam: object = ONE_RANGE): Network {
-  const dataDir = fs.mkdtempSync(join(tmpdir(), "podwire-host-local-"));
-  t.teardown(() => fs.rmSync(dataDir, { recursive: true, force: true }));
-  return openNetwork(dataDir, ipam);
+export const makeNetwork: MakeNetwork = (t, ipam, machine) => {
+  const parent = fs.mkdtempSync(join(tmpdir(), "podwire-host-local-"));
+  t.teardown(() => fs.rmSync(parent, { recursive: true, force: true }));
+  const dataDir = join(parent, "data"); // so that nobody else writes in the folder above it
+  fs.mkdirSync(dataDir);
+  return openNetwork(dataDir, ipam, machine);
+};
+
+/** Runs the test with the plugin as a process of one call has it, and as one that stays has it. */
+export function withEachHost(t: Test, name: string, body: (t: Test, make: MakeNetwork) => Promise<void>): void {
+  t.test(`${name} (one-shot)`, (t) => body(t, makeNetwork));
+  t.test(`${name} (resident)`, async (t) => {
+    using resident = makeResident(t);
+    await body(t, (t, ipam, machine = resident) => makeNetwork(t, ipam, machine));
+  });
+}
+
+/** A machine of a process that stays, which fails the test when it cannot write its index. */
+export function makeResident(t: Test): ResidentMachine {
+  return makeResidentMachine((message, details) => t.fail(message, details));
 }
 
 /** The network named `net` on that data folder. */
-export function openNetwork(dataDir: string, ipam: object = ONE_RANGE): Network {
+export function openNetwork(dataDir: string, ipam: object = ONE_RANGE, machine: Machine = thisMachine): Network {
   const folder = join(dataDir, "net");
   const input = (command: string, call: Call = {}) => ({
     stdin: {
@@ -63,7 +82,7 @@ export function openNetwork(dataDir: string, ipam: object = ONE_RANGE): Network 
     folder,
     dataDir,
     input,
-    ours: (command, call) => callPlugin(makeHostLocal(thisMachine), { command, ...input(command, call) }),
+    ours: (command, call) => callPlugin(makeHostLocal(machine), { command, ...input(command, call) }),
     onDisk() {
       if (!fs.existsSync(folder)) return {};
       const names = fs.readdirSync(folder).filter((name) => /^[0-9a-f.:]+$/.test(name));

@@ -1,12 +1,12 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { addressesOf, makeNetwork } from "./fixture.ts";
+import { addressesOf, withEachHost } from "./fixture.ts";
 
 const DUAL = { ranges: [[{ subnet: "10.22.0.0/24" }], [{ subnet: "fd00::/64" }]] };
 const NEWEST = { cniVersion: "1.1.0" };
 
-t.test("ADD answers addresses, gateways, routes and dns", async (t) => {
+withEachHost(t, "ADD answers addresses, gateways, routes and dns", async (t, makeNetwork) => {
   const net = makeNetwork(t);
   const resolvConf = join(net.dataDir, "resolv.conf");
   fs.writeFileSync(
@@ -29,7 +29,7 @@ t.test("ADD answers addresses, gateways, routes and dns", async (t) => {
   });
 });
 
-t.test("DEL succeeds with nothing there and with a configuration that ADD refuses", async (t) => {
+withEachHost(t, "DEL succeeds with nothing there and with a configuration that ADD refuses", async (t, makeNetwork) => {
   const net = makeNetwork(t);
   t.equal((await net.ours("DEL")).exitCode, 0);
   t.notOk(fs.existsSync(net.folder), "and makes nothing");
@@ -41,7 +41,7 @@ t.test("DEL succeeds with nothing there and with a configuration that ADD refuse
   t.equal((await net.ours("DEL")).exitCode, 0);
 });
 
-t.test("a second ADD is refused and the first reservation stays", async (t) => {
+withEachHost(t, "a second ADD is refused and the first reservation stays", async (t, makeNetwork) => {
   const net = makeNetwork(t, DUAL);
   await net.ours("ADD");
   const before = net.onDisk();
@@ -51,7 +51,7 @@ t.test("a second ADD is refused and the first reservation stays", async (t) => {
   t.strictSame(addressesOf(await net.ours("ADD", { ifName: "net1" })), ["10.22.0.3/24", "fd00::3/64"]);
 });
 
-t.test("CHECK compares the reservation with prevResult", async (t) => {
+withEachHost(t, "CHECK compares the reservation with prevResult", async (t, makeNetwork) => {
   const net = makeNetwork(t, DUAL);
   const added = await net.ours("ADD");
   const check = (ips: unknown) => net.ours("CHECK", { conf: { prevResult: { cniVersion: "1.0.0", ips } } });
@@ -68,7 +68,7 @@ t.test("CHECK compares the reservation with prevResult", async (t) => {
   t.match(await check(added.answer?.ips), { answer: { code: 100, msg: /holds no address in/ } });
 });
 
-t.test("P1: GC frees what is not listed and keeps what is", async (t) => {
+withEachHost(t, "P1: GC frees what is not listed and keeps what is", async (t, makeNetwork) => {
   const net = makeNetwork(t, DUAL);
   for (const id of ["a", "b", "c"]) await net.ours("ADD", { id });
   await net.ours("ADD", { id: "b", ifName: "net1" });
@@ -81,7 +81,7 @@ t.test("P1: GC frees what is not listed and keeps what is", async (t) => {
   t.strictSame(net.onDisk(), { "10.22.0.200": "b", "10.22.0.3": "b\r\neth0", "fd00::3": "b\r\neth0" });
 });
 
-t.test("P1: STATUS is 50 with the counts when a range is exhausted, and ADD is 11", async (t) => {
+withEachHost(t, "P1: STATUS is 50 with the counts when a range is exhausted, and ADD is 11", async (t, makeNetwork) => {
   const net = makeNetwork(t, { ranges: [[{ subnet: "10.22.0.0/29" }], [{ subnet: "fd00::/64" }]] });
   t.match(await net.ours("STATUS", { conf: NEWEST }), { exitCode: 0, stdout: "" });
   t.notOk(fs.existsSync(net.folder), "STATUS makes nothing");
@@ -107,7 +107,7 @@ t.test("P1: STATUS is 50 with the counts when a range is exhausted, and ADD is 1
   t.match(await net.ours("STATUS", { conf: NEWEST }), { exitCode: 0 });
 });
 
-t.test("STATUS is 50 when reservations cannot be kept", async (t) => {
+withEachHost(t, "STATUS is 50 when reservations cannot be kept", async (t, makeNetwork) => {
   const net = makeNetwork(t);
   fs.writeFileSync(join(net.dataDir, "file"), "");
   const ipam = { dataDir: join(net.dataDir, "file", "below") };
@@ -116,7 +116,7 @@ t.test("STATUS is 50 when reservations cannot be kept", async (t) => {
   });
 });
 
-t.test("S1: hostile names touch nothing outside the data folder", async (t) => {
+withEachHost(t, "S1: hostile names touch nothing outside the data folder", async (t, makeNetwork) => {
   const net = makeNetwork(t);
   const hostile = ["../up", "a/b", "..", ".", "a\0b", "a b", "-x", "%2e%2e", "a\nb"];
   const before = fs.readdirSync(join(net.dataDir, ".."));

@@ -1,7 +1,16 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import t from "tap";
-import { type Answer, addressesOf, type Call, makeNetwork, type Network } from "./fixture.ts";
+import {
+  type Answer,
+  addressesOf,
+  type Call,
+  makeNetwork,
+  makeResident,
+  type Network,
+  openNetwork,
+} from "./fixture.ts";
+import { thisMachine } from "./machine.ts";
 
 /** The peer, from Debian's containernetworking-plugins. */
 const REFERENCE = "/usr/lib/cni/host-local";
@@ -45,38 +54,43 @@ t.test(
   },
 );
 
-t.test("the two take turns on one folder", skip, async (t) => {
-  const net = makeNetwork(t, { ranges: [[{ subnet: "10.22.0.0/28" }], [{ subnet: "fd00:0:0:1::/64" }]] });
-  const seen = [
-    await net.ours("ADD", { id: "a" }),
-    reference(net, "ADD", { id: "b" }),
-    await net.ours("ADD", { id: "c" }),
-    reference(net, "ADD", { id: "d" }),
-  ].map(addressesOf);
-  t.strictSame(seen, [
-    ["10.22.0.2/28", "fd00:0:0:1::2/64"],
-    ["10.22.0.3/28", "fd00:0:0:1::3/64"],
-    ["10.22.0.4/28", "fd00:0:0:1::4/64"],
-    ["10.22.0.5/28", "fd00:0:0:1::5/64"],
-  ]);
-  await refusesDuplicates(net);
-  const del = { b: () => net.ours("DEL", { id: "b" }), c: () => reference(net, "DEL", { id: "c" }) };
-  t.equal((await del.b()).exitCode, 0);
-  t.equal(del.c().exitCode, 0);
-  t.strictSame(Object.keys(net.onDisk()), ["10.22.0.2", "10.22.0.5", "fd00:0:0:1::2", "fd00:0:0:1::5"]);
-  t.strictSame(addressesOf(await net.ours("ADD", { id: "c" })), ["10.22.0.6/28", "fd00:0:0:1::6/64"]);
-  t.strictSame(addressesOf(reference(net, "ADD", { id: "b" })), ["10.22.0.7/28", "fd00:0:0:1::7/64"]);
+for (const host of ["one-shot", "resident"] as const) {
+  t.test(`the two take turns on one folder (${host})`, skip, async (t) => {
+    using resident = makeResident(t);
+    const machine = host === "resident" ? resident : thisMachine;
+    const net = makeNetwork(t, { ranges: [[{ subnet: "10.22.0.0/28" }], [{ subnet: "fd00:0:0:1::/64" }]] }, machine);
+    const seen = [
+      await net.ours("ADD", { id: "a" }),
+      reference(net, "ADD", { id: "b" }),
+      await net.ours("ADD", { id: "c" }),
+      reference(net, "ADD", { id: "d" }),
+    ].map(addressesOf);
+    t.strictSame(seen, [
+      ["10.22.0.2/28", "fd00:0:0:1::2/64"],
+      ["10.22.0.3/28", "fd00:0:0:1::3/64"],
+      ["10.22.0.4/28", "fd00:0:0:1::4/64"],
+      ["10.22.0.5/28", "fd00:0:0:1::5/64"],
+    ]);
+    await refusesDuplicates(net);
+    const del = { b: () => net.ours("DEL", { id: "b" }), c: () => reference(net, "DEL", { id: "c" }) };
+    t.equal((await del.b()).exitCode, 0);
+    t.equal(del.c().exitCode, 0);
+    t.strictSame(Object.keys(net.onDisk()), ["10.22.0.2", "10.22.0.5", "fd00:0:0:1::2", "fd00:0:0:1::5"]);
+    t.strictSame(addressesOf(await net.ours("ADD", { id: "c" })), ["10.22.0.6/28", "fd00:0:0:1::6/64"]);
+    t.strictSame(addressesOf(reference(net, "ADD", { id: "b" })), ["10.22.0.7/28", "fd00:0:0:1::7/64"]);
 
-  async function refusesDuplicates(net: Network): Promise<void> {
-    const before = net.onDisk();
-    t.match(await net.ours("ADD", { id: "b" }), { exitCode: 1, answer: { code: 4, msg: /holds 10\.22\.0\.3/ } });
-    t.not(reference(net, "ADD", { id: "c" }).exitCode, 0);
-    t.strictSame(net.onDisk(), before);
-  }
-});
+    async function refusesDuplicates(net: Network): Promise<void> {
+      const before = net.onDisk();
+      t.match(await net.ours("ADD", { id: "b" }), { exitCode: 1, answer: { code: 4, msg: /holds 10\.22\.0\.3/ } });
+      t.not(reference(net, "ADD", { id: "c" }).exitCode, 0);
+      t.strictSame(net.onDisk(), before);
+    }
+  });
+}
 
 t.test("CHECK of either sees what the other reserved", skip, async (t) => {
-  const net = makeNetwork(t);
+  using resident = makeResident(t);
+  const net = makeNetwork(t, undefined, resident);
   const prevResult = { cniVersion: "1.0.0", ips: [{ address: "10.22.0.2/24" }] };
   reference(net, "ADD", { id: "theirs" });
   t.equal((await net.ours("CHECK", { id: "theirs", conf: { prevResult } })).exitCode, 0);
@@ -88,23 +102,32 @@ t.test("CHECK of either sees what the other reserved", skip, async (t) => {
   t.not(reference(net, "CHECK", { id: "theirs", conf: { prevResult } }).exitCode, 0);
 });
 
-t.test("60 alternating ADDs and DELs by both never give an address twice and leave nothing", skip, async (t) => {
-  const net = makeNetwork(t, { ranges: [[{ subnet: "10.22.0.0/27" }]] });
+t.test("60 ADDs and DELs by three in turn never give an address twice and leave nothing", skip, async (t) => {
+  using resident = makeResident(t);
+  const ipam = { ranges: [[{ subnet: "10.22.0.0/27" }]] };
+  const net = makeNetwork(t, ipam);
+  const stays = openNetwork(net.dataDir, ipam, resident);
   const held = new Map<string, string>();
-  const by = (turn: number, command: string, id: string): Promise<Answer> | Answer =>
-    turn % 2 === 0 ? net.ours(command, { id }) : reference(net, command, { id });
+  let seed = 11;
+  const by = (command: string, id: string): Promise<Answer> | Answer => {
+    seed = (seed * 1103515245 + 12345) % 2147483648;
+    const turn = (seed >> 8) % 6;
+    if (turn === 0) resident.flush();
+    if (turn < 3) return stays.ours(command, { id });
+    return turn < 5 ? reference(net, command, { id }) : net.ours(command, { id });
+  };
   for (let turn = 0; turn < 60; turn++) {
     const id = `pod${turn}`;
-    const [address] = addressesOf(await by((turn * 7) % 3, "ADD", id)) as [string];
+    const [address] = addressesOf(await by("ADD", id)) as [string];
     t.notOk(held.has(address), `${address} was free`);
     held.set(address, id);
     if (held.size < 20) continue;
     const [[oldest, owner] = ["", ""]] = held;
     held.delete(oldest);
-    t.equal((await by((turn * 5) % 3, "DEL", owner)).exitCode, 0);
+    t.equal((await by("DEL", owner)).exitCode, 0);
   }
   t.strictSame(Object.keys(net.onDisk()).sort(), [...held.keys()].map((address) => address.replace(/\/.*/, "")).sort());
-  for (const [index, owner] of [...held.values()].entries()) await by(index, "DEL", owner);
+  for (const owner of held.values()) await by("DEL", owner);
   t.strictSame(net.onDisk(), {});
 });
 

@@ -1,10 +1,13 @@
-// For ../concurrent.test.ts: adds attachments to the network in the given data folder and prints the addresses it got.
+// For ../concurrent.test.ts: adds attachments to the network in the given data folder and prints a line for each when it is
+// done, its name and its address. With "resident" it is a process that stays; "endless" ones add and delete until killed.
 import { addressesOf, openNetwork } from "../fixture.ts";
+import { makeResidentMachine, thisMachine } from "../machine.ts";
 
-const [, , dataDir = "", prefix = "", count = "0"] = process.argv;
-const net = openNetwork(dataDir);
-const addresses: unknown[] = [];
-for (let index = 0; index < Number(count); index++) {
-  addresses.push(...addressesOf(await net.ours("ADD", { id: `${prefix}-${index}` })));
+const [, , dataDir = "", prefix = "", count = "0", host = "one-shot"] = process.argv;
+const machine = host === "resident" ? makeResidentMachine(console.error) : thisMachine;
+const net = openNetwork(dataDir, undefined, machine);
+for (let index = 0; count === "endless" || index < Number(count); index++) {
+  const id = `${prefix}-${index}`;
+  process.stdout.write(`${id} ${addressesOf(await net.ours("ADD", { id }))}\n`);
+  if (count === "endless") await net.ours("DEL", { id: `${prefix}-${index - 3}` });
 }
-process.stdout.write(JSON.stringify({ addresses }));
