@@ -272,10 +272,20 @@ t.test("our own executable is called in process, and anybody else's of the same 
     { verb: "ADD", request: { conf: { ipam: { type: "host-local" } }, attachment: { containerId: "container-1" } } },
   ]);
 
+  writeFileSync(join(dir, "host-local"), "\x7fELF\x02\x01\n// podwire plugin\nmore\n// podwire plugin\n", {
+    mode: 0o755,
+  });
+  await forward("ADD", dir, "host-local", { builtins });
+  t.equal(ipam.calls.length, 2, "the shim");
+
   script(dir, "host-local", 'echo \'{"ips":[{"address":"10.0.0.8/24"}]}\'');
   const foreign = await forward("ADD", dir, "host-local", { builtins });
   t.strictSame(foreign.answer, { cniVersion: "1.0.0", ips: [{ address: "10.0.0.8/24" }] });
-  t.equal(ipam.calls.length, 1);
+  script(dir, "host-local", "exit 0\n// podwire plugin");
+  await forward("ADD", dir, "host-local", { builtins });
+  writeFileSync(join(dir, "host-local"), "\x7fELF\n// podwire plugin\nof somebody else", { mode: 0o755 });
+  await forward("ADD", dir, "host-local", { builtins });
+  t.equal(ipam.calls.length, 2, "the mark in another place");
 });
 
 t.test("a built-in delegate that fails in ADD is asked to DEL", async (t) => {

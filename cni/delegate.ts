@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Attachment } from "./attachment.ts";
 import { decodeConf, pluginType } from "./conf.ts";
@@ -14,8 +14,12 @@ import type { Result } from "./result.ts";
 import { decodeResult } from "./result-json.ts";
 import { parseVersion } from "./version.ts";
 
-/** The second line of our executables, by which delegation knows that it can call the plugin in process. */
-export const OUR_SECOND_LINE = "// podwire plugin";
+/**
+ * By this line delegation knows an executable as ours, so that it can call the plugin in process: the second line of
+ * those for Node.js, the last of the shim, which is an ELF file.
+ */
+export const OUR_MARK = "// podwire plugin";
+const ELF_MAGIC = "\x7fELF";
 
 /** How long an executed delegate may take, in milliseconds, unless the caller says otherwise. */
 export const DELEGATE_LIMIT = 120_000;
@@ -112,10 +116,12 @@ function isFile(path: string): boolean {
 
 function isOurs(file: string): boolean {
   const fd = openSync(file, "r");
+  const buffer = Buffer.alloc(256);
+  const read = (from: number) => buffer.toString("latin1", 0, readSync(fd, buffer, 0, buffer.length, from));
   try {
-    const buffer = Buffer.alloc(256);
-    const length = readSync(fd, buffer, 0, buffer.length, 0);
-    return buffer.toString("latin1", 0, length).split("\n")[1] === OUR_SECOND_LINE;
+    const beginning = read(0);
+    if (!beginning.startsWith(ELF_MAGIC)) return beginning.split("\n")[1] === OUR_MARK;
+    return read(Math.max(0, fstatSync(fd).size - OUR_MARK.length - 2)) === `\n${OUR_MARK}\n`;
   } finally {
     closeSync(fd);
   }

@@ -11,11 +11,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
+import { OUR_MARK } from "../cni/delegate.ts";
 import { PLUGIN_NAMES } from "../plugins/names.ts";
+import { compileShims } from "./shim.ts";
 
 /** Packages that are not bundled: they hold native code, or read files beside themselves. */
 const UNBUNDLED = ["koffi", "lmdb", "etcd3"] as const;
@@ -23,7 +25,7 @@ const UNBUNDLED = ["koffi", "lmdb", "etcd3"] as const;
 const NOT_SHIPPED = /\/(vendor|doc|docs|test|tests|dependencies)(\/|$)|\.(ts|md|map|cc|cpp|c|h|hh|gyp|tar\.gz)$/;
 
 const PROGRAMS = [
-  { entry: "plugins/main.ts", names: PLUGIN_NAMES, mark: "// podwire plugin" },
+  { entry: "plugins/main.ts", names: PLUGIN_NAMES, mark: OUR_MARK },
   { entry: "agent/main.ts", names: ["podwire-agent"], mark: "// podwire program" },
   { entry: "controller/main.ts", names: ["podwire-controller"], mark: "// podwire program" },
   { entry: "cnictl/main.ts", names: ["cnictl"], mark: "// podwire program" },
@@ -67,17 +69,35 @@ function copyUnbundled(): void {
     }
     renameSync(`${target}.new`, target);
   }
-  rmSync(join(outdir, "lib.link"), { force: true });
-  symlinkSync(name, join(outdir, "lib.link"));
-  renameSync(join(outdir, "lib.link"), join(outdir, "lib"));
+  const link = fresh(join(outdir, "lib"));
+  symlinkSync(name, link);
+  renameSync(link, join(outdir, "lib"));
+}
+
+/** A name for what will be renamed to the path: no glob matches it, and no other build that runs now uses it. */
+function fresh(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${process.pid}.new`);
+}
+
+/** One file under all the names in the folder, by rename: whoever executes one meanwhile finds the old or the new. */
+function place(file: string, folder: string, names: readonly string[]): void {
+  for (const name of names) {
+    const path = join(folder, name);
+    linkSync(file, fresh(path));
+    renameSync(fresh(path), path);
+  }
 }
 
 async function bundle({ entry, names, mark }: (typeof PROGRAMS)[number]): Promise<void> {
-  const [first, ...others] = names;
-  const target = join(outdir, "bin", first);
+  const shims = entry === "plugins/main.ts" ? compileShims(root, outdir) : undefined;
+  const bin = join(outdir, "bin");
+  const beside = join(bin, ".podwire"); // where the shim looks for the plugins of Node.js
+  const folder = shims?.native === undefined ? bin : beside;
+  mkdirSync(folder, { recursive: true });
+  const outfile = fresh(join(folder, "bundle"));
   await build({
     entryPoints: [join(root, entry)],
-    outfile: `${target}.new`,
+    outfile,
     bundle: true,
     platform: "node",
     target: "node20",
@@ -90,13 +110,13 @@ async function bundle({ entry, names, mark }: (typeof PROGRAMS)[number]): Promis
     external: [...UNBUNDLED],
     banner: { js: `#!/usr/bin/env node\n${mark}\nvar __PODWIRE_PREFIX__ = ${JSON.stringify(outdir)};` },
   });
-  chmodSync(`${target}.new`, 0o755);
-  renameSync(`${target}.new`, target);
-  for (const name of others) {
-    const path = join(outdir, "bin", name);
-    rmSync(path, { force: true });
-    linkSync(target, path);
-  }
+  chmodSync(outfile, 0o755);
+  place(outfile, folder, names);
+  rmSync(outfile);
+  if (shims === undefined) return;
+  if (shims.native !== undefined) place(shims.native, bin, names);
+  else rmSync(beside, { recursive: true, force: true });
+  console.log(shims.told);
 }
 
 mkdirSync(join(outdir, "bin"), { recursive: true });
