@@ -1,16 +1,16 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import t from "tap";
-import { parseAddress } from "../net/address.ts";
+import type { NftElement } from "../kernel/nftables/element-message.ts";
+import { addressFromBytes, parseAddress } from "../net/address.ts";
 import { parseMac } from "../net/mac.ts";
 import { parsePrefix } from "../net/prefix.ts";
 import { EMPTY_LISTING, listsTable, parseListing } from "./listing.ts";
-import { addMacCheck } from "./mac-check.ts";
+import { addMacCheck, checkedPort, checkedPortElements } from "./mac-check.ts";
 import {
   addMasqueradedPod,
   ensureMasqueradeNetwork,
   masqueradeChain,
-  masqueradeElements,
-  removeMasqueradedPods,
+  masqueradedPodElements,
   removeMasqueradeNetwork,
   staleElements,
 } from "./masquerade.ts";
@@ -26,9 +26,7 @@ const GOLDEN: Record<string, string> = {
   "masquerade-network": ensureMasqueradeNetwork({ network, localSubnets }),
   "masquerade-network-ordered-ports": ensureMasqueradeNetwork({ network, localSubnets: [], randomFully: false }),
   "masquerade-pod": addMasqueradedPod(pod),
-  "masquerade-pod-removal": removeMasqueradedPods(
-    pod.addresses.map((address) => ({ address, owner: pod.owner, chain: masqueradeChain(network) })),
-  ),
+  "masquerade-pod-taken": addMasqueradedPod(pod, masqueradedPodElements({ ...pod, network: "other" }).slice(0, 1)),
   "masquerade-network-removal": removeMasqueradeNetwork(network),
   "mac-check": addMacCheck({ owner: pod.owner, port: "pw0123456789ab", mac: parseMac("0a:58:0a:16:00:02") }),
   "overlay-masquerade": difference(
@@ -55,10 +53,6 @@ for (const [name, text] of Object.entries(GOLDEN)) {
   });
 }
 
-t.test("nothing to remove is no transaction", async (t) => {
-  t.equal(removeMasqueradedPods([]), "");
-});
-
 t.test("names of any length and letters stand in chain names by hash and in comments quoted", async (t) => {
   const hostile = `${"x".repeat(300)}"; flush ruleset; #\n`;
   const text = ensureMasqueradeNetwork({ network: hostile, localSubnets: [] });
@@ -68,30 +62,38 @@ t.test("names of any length and letters stand in chain names by hash and in comm
   t.equal(quoteComment("x".repeat(300)).length, 129);
 });
 
-t.test("elements are found in the JSON of nft 1.0.6", async (t) => {
+t.test("a pod is one element a family, in the words of nf_tables", async (t) => {
   const chain = masqueradeChain(network);
-  const listing = parseListing([
-    { metainfo: { version: "1.0.6" } },
-    {
-      map: {
-        family: "inet",
-        name: "egress4",
-        table: "podwire",
-        type: "ipv4_addr",
-        map: "verdict",
-        elem: [
-          [{ elem: { val: "10.22.0.2", comment: "aa" } }, { goto: { target: chain } }],
-          [{ elem: { val: "10.22.0.3", comment: "bb" } }, { goto: { target: chain } }],
-          [{ elem: { val: "10.99.0.3", comment: "cc" } }, { goto: { target: "network_other" } }],
-          ["10.22.0.4", { goto: { target: chain } }],
-        ],
-      },
-    },
-  ]);
-  const elements = masqueradeElements(listing);
-  t.strictSame(elements[0], { address: "10.22.0.2", owner: "aa", chain });
+  const [v4, v6] = masqueradedPodElements(pod);
+  t.match(v4, { of: { family: "inet", table: "podwire", set: "egress4" }, comment: pod.owner, goto: chain });
+  t.equal(Buffer.from(v4?.key ?? []).toString("hex"), "0a160002");
+  t.equal(v6?.of.set, "egress6");
+  t.equal(Buffer.from(v6?.key ?? []).toString("hex"), "fd000022000000000000000000000002");
+});
+
+t.test("a checked port is found by its name in both sets", async (t) => {
+  const port = "pw0123456789ab";
+  const elements = checkedPortElements({ owner: pod.owner, port, mac: parseMac("0a:58:0a:16:00:02") });
+  t.strictSame(elements.map(checkedPort), [port, port]);
   t.strictSame(
-    staleElements(elements, network, new Set(["aa"])).map(({ address }) => address),
+    elements.map(({ key }) => Buffer.from(key).toString("hex")),
+    ["7077303132333435363738396162" + "0000" + "0a580a160002" + "0000", "7077303132333435363738396162" + "0000"],
+  );
+});
+
+t.test("stale elements are those of the network that nobody valid owns", async (t) => {
+  const at = (address: string, rest: object) => ({
+    ...masqueradedPodElements({ ...pod, addresses: [parseAddress(address)] })[0],
+    ...rest,
+  });
+  const elements = [
+    at("10.22.0.2", { comment: "aa" }),
+    at("10.22.0.3", { comment: "bb" }),
+    at("10.99.0.3", { comment: "cc", goto: "network_other" }),
+    at("10.22.0.4", { comment: undefined }),
+  ] as readonly NftElement[];
+  t.strictSame(
+    staleElements(elements, network, new Set(["aa"])).map(({ key }) => addressFromBytes(key)),
     ["10.22.0.3", "10.22.0.4"],
     "of this network, and what nobody owns too",
   );
@@ -99,7 +101,15 @@ t.test("elements are found in the JSON of nft 1.0.6", async (t) => {
 
 t.test("a listing of nothing and of nonsense has nothing", async (t) => {
   for (const objects of [[], [null, 1, "set", {}, { set: null }, { rule: { chain: "none" } }]]) {
-    t.strictSame(masqueradeElements(parseListing(objects)), []);
+    const { sets, chains } = parseListing(objects);
+    t.strictSame(
+      [...sets.values()].flatMap(({ elements }) => elements),
+      [],
+    );
+    t.strictSame(
+      [...chains.values()].flatMap(({ rules }) => rules),
+      [],
+    );
   }
   const tables = [{ table: { family: "inet", name: "podwire", handle: 1 } }];
   t.ok(listsTable(tables, "inet", "podwire"));

@@ -1,6 +1,6 @@
-import type { Mac } from "../net/mac.ts";
-import type { Listing } from "./listing.ts";
-import { quoteComment, TABLE, transaction } from "./nft-text.ts";
+import type { NftElement, NftSetName } from "../kernel/nftables/element-message.ts";
+import { type Mac, macToBytes } from "../net/mac.ts";
+import { type NftView, quoteComment, TABLE, transaction } from "./nft-text.ts";
 
 /**
  * The bridge's `macspoofchk`: a frame enters through a checked port only with the MAC address noted for it. One rule;
@@ -18,8 +18,16 @@ export const MAC_CHECK_CHAIN = "mac_check";
 const PORTS = "checked_ports";
 const MACS = "port_macs";
 
-/** JSON listings of these hold all that {@link removeMacChecks} needs. They fail while the table does not exist. */
-export const LIST_MAC_CHECKS = [`list set bridge ${TABLE} ${PORTS}`, `list set bridge ${TABLE} ${MACS}`] as const;
+/** IFNAMSIZ, <linux/if.h>; and what six bytes take in a concatenation. */
+const NAME_BYTES = 16;
+const MAC_BYTES = 8;
+
+/** Where the ports are. */
+export const MAC_CHECK_SETS: readonly NftSetName[] = [PORTS, MACS].map(bridgeSet);
+
+function bridgeSet(set: string): NftSetName {
+  return { family: "bridge", table: TABLE, set };
+}
 
 /** The table, its rule and the port's elements as one transaction; run again, it changes nothing. */
 export function addMacCheck(check: MacCheck): string {
@@ -33,8 +41,7 @@ export function addMacCheck(check: MacCheck): string {
   ).concat(addCheckedPort(check));
 }
 
-/** The port's elements alone; the table must be there. */
-export function addCheckedPort({ owner, port, mac }: MacCheck): string {
+function addCheckedPort({ owner, port, mac }: MacCheck): string {
   const comment = quoteComment(owner);
   return transaction(
     // The address first: a port with none noted could send nothing.
@@ -43,44 +50,40 @@ export function addCheckedPort({ owner, port, mac }: MacCheck): string {
   );
 }
 
-/** An element of either set. */
-export interface MacCheckElement {
-  readonly set: string;
-  /** In nft's words: `"pw0123" . 0a:58:0a:16:00:02`. */
-  readonly key: string;
-  readonly owner: string;
+/** The port's elements alone, for the usual ADD: the table is there. */
+export function checkedPortElements({ owner, port, mac }: MacCheck): NftElement[] {
+  const name = Buffer.alloc(NAME_BYTES);
+  name.write(port);
+  const nameAndMac = Buffer.alloc(NAME_BYTES + MAC_BYTES);
+  nameAndMac.write(port);
+  nameAndMac.set(macToBytes(mac), NAME_BYTES);
+  return [
+    { of: bridgeSet(MACS), key: nameAndMac, comment: owner },
+    { of: bridgeSet(PORTS), key: name, comment: owner },
+  ];
 }
 
-/** The elements in listings made by {@link LIST_MAC_CHECKS}, or of the whole table. */
-export function macCheckElements(listing: Listing): MacCheckElement[] {
-  return [PORTS, MACS].flatMap((set) =>
-    (listing.sets.get(set)?.elements ?? []).map(({ key, comment }) => {
-      const [port = "", ...mac] = key.split(" . ");
-      return { set, key: [`"${port}"`, ...mac].join(" . "), owner: comment ?? "" };
-    }),
-  );
+/** The port that an element of either set is about. */
+export function checkedPort({ key }: NftElement): string {
+  const name = Buffer.from(key.subarray(0, NAME_BYTES));
+  const end = name.indexOf(0);
+  return name.toString("utf8", 0, end < 0 ? name.length : end);
 }
 
-/** Removes elements that a listing showed; those already gone are no error. "" when there are none. */
-export function removeMacChecks(elements: readonly MacCheckElement[]): string {
-  return transaction(
-    elements.flatMap(({ set, key }) => [
-      `add element bridge ${TABLE} ${set} { ${key} }`,
-      `delete element bridge ${TABLE} ${set} { ${key} }`,
-    ]),
-  );
+/** Whether table and rule are there. */
+export function hasMacCheck(view: NftView): boolean {
+  return view.countRules("bridge", TABLE, MAC_CHECK_CHAIN) === 1;
 }
 
-/** What is missing for the port to be checked, as sentences for CHECK; the listing is of the whole bridge table. */
-export function macCheckProblems(listing: Listing, { owner, port, mac }: MacCheck): string[] {
+/** What is missing for the port to be checked, as sentences for CHECK. */
+export function macCheckProblems(view: NftView, check: MacCheck): string[] {
   const problems: string[] = [];
-  if (listing.chains.get(MAC_CHECK_CHAIN)?.rules.length !== 1) {
-    problems.push(`chain ${MAC_CHECK_CHAIN} of table bridge ${TABLE} is missing or was changed`);
-  }
-  const own = macCheckElements(listing).filter((element) => element.owner === owner);
-  for (const key of [`"${port}"`, `"${port}" . ${mac}`]) {
-    if (!own.some((element) => element.key === key))
-      problems.push(`${key} is not in the sets of table bridge ${TABLE}`);
+  if (!hasMacCheck(view)) problems.push(`chain ${MAC_CHECK_CHAIN} of table bridge ${TABLE} is missing or was changed`);
+  for (const { of, key } of checkedPortElements(check)) {
+    if (view.get(of, key)?.comment === check.owner) continue;
+    const { port, mac } = check;
+    const text = of.set === MACS ? `"${port}" . ${mac}` : `"${port}"`;
+    problems.push(`${text} is not in the sets of table bridge ${TABLE}`);
   }
   return problems;
 }

@@ -1,5 +1,10 @@
 import { createHash } from "node:crypto";
 import { NFT_TABLE_PREFIX } from "../kernel/mark.ts";
+import type { NftElements } from "../kernel/nftables/elements.ts";
+import type { NftProbe } from "../kernel/nftables/probe.ts";
+
+/** What a look at the rules in force needs; it costs the same however many elements there are. */
+export type NftView = Pick<NftProbe, "countRules"> & Pick<NftElements, "get">;
 
 /** Our one table in the inet and in the bridge family; nothing else of nft's is ever touched. */
 export const TABLE = NFT_TABLE_PREFIX;

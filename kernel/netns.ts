@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, mkdirSync, openSync, statfsSync, unlinkSync } from "node:fs";
+import { closeSync, constants, fstatSync, mkdirSync, openSync, statfsSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { call, tryCall } from "./ffi/libc.ts";
 import { SystemError } from "./ffi/system-error.ts";
@@ -21,6 +21,9 @@ const ENOENT = 2;
 const EINVAL = 22;
 
 const OWN_NAMESPACE = "/proc/thread-self/ns/net";
+
+/** st_dev of nsfs, which the kernel mounts once; known from the first namespace that was opened. */
+let nsfsDevice: bigint | undefined;
 
 /** Thrown when a path is missing or is not a network namespace: `reason` says which. */
 export class NotANamespaceError extends Error {
@@ -69,15 +72,24 @@ export class Netns implements Disposable {
 export function openNetns(path: string): Netns {
   const fd = openDescriptor(path);
   try {
-    if (statfsSync(`/proc/self/fd/${fd}`).type !== NSFS_MAGIC) throw new NotANamespaceError(path, "not-nsfs");
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    // Only then: another device may understand the same ioctl differently.
+    if (!isNsfs(fd, dev)) throw new NotANamespaceError(path, "not-nsfs");
     if (tryCall("ioctl", [fd, NS_GET_NSTYPE, 0]) !== CLONE_NEWNET) {
       throw new NotANamespaceError(path, "not-a-network-namespace");
     }
-    return new Netns(fd, fstatSync(fd, { bigint: true }).ino, path);
+    return new Netns(fd, ino, path);
   } catch (error) {
     closeSync(fd);
     throw error;
   }
+}
+
+function isNsfs(fd: number, device: bigint): boolean {
+  if (device === nsfsDevice) return true;
+  if (statfsSync(`/proc/self/fd/${fd}`).type !== NSFS_MAGIC) return false;
+  nsfsDevice = device;
+  return true;
 }
 
 function openDescriptor(path: string): number {
@@ -93,6 +105,11 @@ function openDescriptor(path: string): number {
 /** This thread's network namespace. */
 export function currentNetns(): Netns {
   return openNetns(OWN_NAMESPACE);
+}
+
+/** Whether it is this thread's own. */
+export function isCurrentNetns({ inode }: Netns): boolean {
+  return statSync(OWN_NAMESPACE, { bigint: true }).ino === inode;
 }
 
 /**

@@ -1,6 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { inNetns, type Netns } from "./netns.ts";
 
+/** Else a key that does not exist is EACCES, for none can be made. */
+const EXISTING = { flag: "r+" } as const;
+
 export interface SysctlOptions {
   /** Whose net/… keys are meant: an open namespace or its path; this thread's when absent. */
   readonly netns?: Netns | string | undefined;
@@ -22,9 +25,31 @@ export function writeSysctl(key: string, value: string | number, options: Sysctl
   const text = String(value);
   return inNetns(options.netns, () => {
     if (readFileSync(path, "utf8").trim().replace(/\s+/g, " ") === text) return false;
-    writeFileSync(path, text);
+    writeFileSync(path, text, EXISTING);
     return true;
   });
+}
+
+/**
+ * Writes /proc/sys/KEY in this thread's namespace without looking first: for a link just made, which has the defaults.
+ * @throws as {@link readSysctl}
+ */
+export function setSysctl(key: string, value: string | number): void {
+  writeFileSync(sysctlPath(key), String(value), EXISTING);
+}
+
+/**
+ * {@link setSysctl} for net/ipv6/conf/LINK, all that the kernel knows: nothing where it has no IPv6.
+ * @param link the link's name
+ */
+export function setIpv6Conf(link: string, values: Readonly<Record<string, number>>): void {
+  for (const key in values) {
+    try {
+      setSysctl(`net/ipv6/conf/${link}/${key}`, values[key] ?? 0);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    }
+  }
 }
 
 function sysctlPath(key: string): string {

@@ -1,6 +1,6 @@
 import { isAbsolute } from "node:path";
 import { CniError, Code, messageOf } from "../cni/error.ts";
-import { currentNetns, type Netns, NotANamespaceError, openNetns } from "../kernel/netns.ts";
+import { isCurrentNetns, type Netns, NotANamespaceError, openNetns } from "../kernel/netns.ts";
 
 /** The part of an attachment that says where the pod is. */
 export interface PodPlace {
@@ -21,7 +21,7 @@ export function openPodNetns({ netns: path, allowOwnNetns }: PodPlace): Netns {
     throw new CniError(Code.invalidEnvironment, `CNI_NETNS ${JSON.stringify(path)} is not an absolute path`);
   }
   const netns = open(path);
-  if (allowOwnNetns || !isOwn(netns)) return netns;
+  if (allowOwnNetns || !isCurrentNetns(netns)) return netns;
   netns[Symbol.dispose]();
   throw new CniError(
     Code.invalidNetns,
@@ -59,9 +59,4 @@ function open(path: string): Netns {
       { cause: error },
     );
   }
-}
-
-function isOwn(netns: Netns): boolean {
-  using own = currentNetns();
-  return own.inode === netns.inode;
 }

@@ -13,8 +13,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   kernel: ["kernel/ffi", "kernel/netlink", "kernel/rtnetlink", "kernel/nftables", "net"],
   cni: ["net"],
   ipam: ["cni", "net"],
+  journal: ["cni", "net"],
   overlay: ["kernel", "kernel/rtnetlink", "net"],
-  firewall: ["kernel", "net"],
+  firewall: ["kernel", "kernel/nftables", "net"],
   reconcile: [],
   dataplane: ["overlay", "firewall", "kernel", "kernel/rtnetlink", "kernel/nftables", "reconcile", "net"],
   plugins: [
@@ -31,6 +32,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "net",
   ],
   agent: [
+    "journal",
     "dataplane",
     "plugins",
     "cni",
@@ -46,7 +48,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "net",
   ],
   controller: ["proto", "net"],
-  cnictl: ["proto", "net", "kernel", "kernel/rtnetlink", "kernel/nftables", "kernel/netlink", "overlay"],
+  cnictl: ["proto", "net", "journal", "kernel", "kernel/rtnetlink", "kernel/nftables", "kernel/netlink", "overlay"],
   proto: ["net"],
 };
 /** Folders whose code is pure: no file, socket, environment, clock or log. */
@@ -60,7 +62,7 @@ const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclud
   .split("\n")
   .filter((file) => file !== "" && !file.startsWith("proto/gen/"));
 const product = files.filter(
-  (file) => !FREE.includes(file.split("/")[0] ?? "") && !file.endsWith(".test.ts") && !file.includes("testdata/"),
+  (file) => !FREE.includes(file.split("/")[0] ?? "") && !/(\.test|fixture)\.ts$/.test(file) && !file.includes("testdata/"),
 );
 
 function folderOf(file: string): string {

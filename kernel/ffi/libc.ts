@@ -6,6 +6,7 @@ const PROTOTYPES = {
   socket: ["int", ["int", "int", "int"]],
   bind: ["int", ["int", "void *", "uint"]],
   setsockopt: ["int", ["int", "int", "int", "void *", "uint"]],
+  getsockopt: ["int", ["int", "int", "int", "void *", "void *"]],
   send: ["long", ["int", "void *", "size_t", "int"]],
   recvfrom: ["long", ["int", "void *", "size_t", "int", "void *", "void *"]],
   close: ["int", ["int"]],

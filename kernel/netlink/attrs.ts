@@ -29,9 +29,8 @@ export type Attrs<F extends Fields> = { readonly [K in keyof F]?: Value<F[K][1]>
  */
 export function attrs<F extends Fields>(fields: F): Codec<Attrs<F>> {
   const entries = Object.entries(fields);
-  const byType = new Map(
-    entries.flatMap(([name, [type, codec]]) => numbersOf(type).map((number) => [number, { name, codec }] as const)),
-  );
+  const byType: ({ name: string; codec: AnyCodec } | undefined)[] = [];
+  for (const [name, [type, codec]] of entries) for (const number of numbersOf(type)) byType[number] = { name, codec };
   return {
     nested: true,
     write(to, value) {
@@ -44,10 +43,9 @@ export function attrs<F extends Fields>(fields: F): Codec<Attrs<F>> {
     },
     read(from) {
       const value: Record<string, unknown> = {};
-      for (const [type, body] of from.attributes()) {
-        const known = byType.get(type);
-        if (known !== undefined) value[known.name] = known.codec.read(body);
-      }
+      from.attributes(byType, ({ name, codec }) => {
+        value[name] = codec.read(from);
+      });
       return value as Attrs<F>;
     },
   };
@@ -76,9 +74,9 @@ export function struct<M extends Members>(members: M): Codec<{ readonly [K in ke
       for (const [name, codec] of entries) writeNamed(name, codec, to, value[name] ?? 0);
     },
     read(from) {
-      return Object.fromEntries(entries.map(([name, codec]) => [name, codec.read(from)])) as {
-        [K in keyof M]: Value<M[K]>;
-      };
+      const value: Record<string, unknown> = {};
+      for (const [name, codec] of entries) value[name] = codec.read(from);
+      return value as { [K in keyof M]: Value<M[K]> };
     },
   };
 }

@@ -7,6 +7,12 @@ export const NLA_F_NESTED = 0x8000;
 const ALIGNMENT = 4;
 const ATTRIBUTE_HEADER = 4;
 
+interface IntegerOptions {
+  readonly signed?: boolean;
+  readonly bigEndian?: boolean;
+}
+const UNSIGNED: IntegerOptions = {};
+
 /** A growing buffer of integers, strings and attributes. */
 export class Writer {
   #bytes = new Uint8Array(256);
@@ -22,8 +28,14 @@ export class Writer {
     return this.#bytes.subarray(0, this.#length);
   }
 
+  /** Starts again, in the same memory. */
+  clear(): void {
+    this.#bytes.fill(0, 0, this.#length);
+    this.#length = 0;
+  }
+
   /** An unsigned (or, with `signed`, a two's complement) integer. @throws RangeError when the value does not fit */
-  integer(size: 1 | 2 | 4, value: number, options: { signed?: boolean; bigEndian?: boolean } = {}): void {
+  integer(size: 1 | 2 | 4, value: number, options: IntegerOptions = UNSIGNED): void {
     const limit = 2 ** (size * 8);
     const low = options.signed ? -limit / 2 : 0;
     const high = options.signed ? limit / 2 : limit;
@@ -69,7 +81,7 @@ export class Writer {
 
   /** Pads with zeros to a multiple of four bytes. */
   align(): void {
-    this.#grow((ALIGNMENT - (this.#length % ALIGNMENT)) % ALIGNMENT);
+    this.#grow(aligned(this.#length) - this.#length);
   }
 
   /** Overwrites four bytes written before: the length of a message, known at its end. */
@@ -102,17 +114,26 @@ export class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #offset = 0;
+  /** Of the attribute that is being read, else of all. */
+  #end: number;
+  #nested = false;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#end = bytes.length;
   }
 
   get remaining(): number {
-    return this.#bytes.length - this.#offset;
+    return this.#end - this.#offset;
   }
 
-  integer(size: 1 | 2 | 4, options: { signed?: boolean; bigEndian?: boolean } = {}): number {
+  /** Whether the attribute that is being read says NLA_F_NESTED. */
+  get nested(): boolean {
+    return this.#nested;
+  }
+
+  integer(size: 1 | 2 | 4, options: IntegerOptions = UNSIGNED): number {
     const at = this.#take(size);
     const littleEndian = options.bigEndian ? false : LITTLE_ENDIAN;
     if (size === 1) return options.signed ? this.#view.getInt8(at) : this.#view.getUint8(at);
@@ -125,6 +146,12 @@ export class Reader {
     return this.#view.getBigUint64(this.#take(8), options.bigEndian ? false : LITTLE_ENDIAN);
   }
 
+  /** The native unsigned integer of four bytes that begins so many bytes from here; undefined beyond the end. */
+  peek(distance: number): number | undefined {
+    const at = this.#offset + distance;
+    return at + 4 > this.#end ? undefined : this.#view.getUint32(at, LITTLE_ENDIAN);
+  }
+
   /** A view of the next bytes, of all that are left without a length. */
   bytes(length = this.remaining): Uint8Array {
     const at = this.#take(length);
@@ -135,31 +162,52 @@ export class Reader {
   string(): string {
     const bytes = this.bytes();
     const end = bytes.indexOf(0);
-    return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString();
+    return Buffer.from(bytes.buffer, bytes.byteOffset, end < 0 ? bytes.length : end).toString();
   }
 
-  /** The attributes that are left, each with a reader of its body. @throws TruncatedError when one is longer than the rest */
-  *attributes(): Generator<readonly [type: number, body: Reader]> {
-    while (this.remaining >= ATTRIBUTE_HEADER) {
-      const length = this.integer(2);
-      const type = this.integer(2) & TYPE_MASK;
+  /**
+   * Reads the attributes that are left. For each whose type is in the table, `read` is called, and gets its contents from
+   * this reader; the others are stepped over.
+   * @throws TruncatedError when one is longer than the rest
+   */
+  attributes<T>(table: readonly (T | undefined)[], read: (known: T, type: number) => void): void {
+    const view = this.#view;
+    const end = this.#end;
+    let at = this.#offset;
+    while (end - at >= ATTRIBUTE_HEADER) {
+      const length = view.getUint16(at, LITTLE_ENDIAN);
+      const flaggedType = view.getUint16(at + 2, LITTLE_ENDIAN);
+      const type = flaggedType & TYPE_MASK;
       if (length < ATTRIBUTE_HEADER) throw new TruncatedError(`attribute ${type} has length ${length}`);
-      yield [type, new Reader(this.bytes(length - ATTRIBUTE_HEADER))];
-      this.skipPadding(length);
+      if (at + length > end) throw new TruncatedError(`attribute ${type} has ${length} bytes at ${at} of ${end}`);
+      const known = table[type];
+      if (known !== undefined) {
+        this.#offset = at + ATTRIBUTE_HEADER;
+        this.#end = at + length;
+        this.#nested = (flaggedType & NLA_F_NESTED) !== 0;
+        read(known, type);
+      }
+      at += aligned(length);
     }
+    this.#offset = Math.min(at, end);
+    this.#end = end;
   }
 
   /** Skips to the next multiple of four after an item of that length; the last one of a message may lack its padding. */
   skipPadding(length: number): void {
-    this.bytes(Math.min((ALIGNMENT - (length % ALIGNMENT)) % ALIGNMENT, this.remaining));
+    this.#offset += Math.min(aligned(length) - length, this.remaining);
   }
 
   #take(size: number): number {
     const at = this.#offset;
-    if (size < 0 || at + size > this.#bytes.length) {
-      throw new TruncatedError(`${size} bytes wanted at ${at} of ${this.#bytes.length}`);
+    if (size < 0 || at + size > this.#end) {
+      throw new TruncatedError(`${size} bytes wanted at ${at} of ${this.#end}`);
     }
     this.#offset = at + size;
     return at;
   }
+}
+
+function aligned(length: number): number {
+  return (length + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
 }

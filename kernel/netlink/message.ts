@@ -12,6 +12,8 @@ export const Flag = {
   excl: 0x200,
   create: 0x400,
   append: 0x800,
+  /** Of orders: tell the sender too what everybody is told. */
+  echo: 0x008,
   /** On answers: the request is not repeated; attributes follow. */
   capped: 0x100,
   ackTlvs: 0x200,
@@ -31,22 +33,29 @@ export interface Message {
   readonly body: Uint8Array;
 }
 
-/** Header (struct nlmsghdr) and body of one message, padded. */
-export function encodeMessage(message: Omit<Message, "body" | "port">, body: (to: Writer) => void): Uint8Array {
-  const to = new Writer();
+/** Writes header (struct nlmsghdr) and body of one message, padded, after what the writer holds. */
+export function writeMessage(to: Writer, message: Omit<Message, "body" | "port">, body: (to: Writer) => void): void {
+  const start = to.length;
   to.integer(4, 0);
   to.integer(2, message.type);
   to.integer(2, message.flags);
   to.integer(4, message.sequence);
   to.integer(4, 0); // to the kernel
   body(to);
-  to.patch(0, 4, to.length);
+  to.patch(start, 4, to.length - start);
   to.align();
+}
+
+/** One message alone. */
+export function encodeMessage(message: Omit<Message, "body" | "port">, body: (to: Writer) => void): Uint8Array {
+  const to = new Writer();
+  writeMessage(to, message, body);
   return to.finish();
 }
 
 /** The messages of one datagram. @throws TruncatedError when one is longer than the rest */
-export function* decodeMessages(datagram: Uint8Array): Generator<Message> {
+export function decodeMessages(datagram: Uint8Array): Message[] {
+  const messages: Message[] = [];
   const from = new Reader(datagram);
   while (from.remaining >= HEADER_BYTES) {
     const length = from.integer(4);
@@ -55,9 +64,10 @@ export function* decodeMessages(datagram: Uint8Array): Generator<Message> {
     const sequence = from.integer(4);
     const port = from.integer(4);
     if (length < HEADER_BYTES) throw new TruncatedError(`message ${type} has length ${length}`);
-    yield { type, flags, sequence, port, body: from.bytes(length - HEADER_BYTES) };
+    messages.push({ type, flags, sequence, port, body: from.bytes(length - HEADER_BYTES) });
     from.skipPadding(length);
   }
+  return messages;
 }
 
 /** NLMSGERR_ATTR_* */

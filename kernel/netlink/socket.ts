@@ -1,9 +1,9 @@
 import { call, tryCall } from "../ffi/libc.ts";
 import { SystemError } from "../ffi/system-error.ts";
-import { LITTLE_ENDIAN, type Writer } from "./bytes.ts";
+import { LITTLE_ENDIAN, Writer } from "./bytes.ts";
 import { debugMessages } from "./debug.ts";
 import { NetlinkError } from "./error.ts";
-import { Control, decodeMessages, decodeOutcome, encodeMessage, Flag, type Message } from "./message.ts";
+import { Control, decodeMessages, decodeOutcome, Flag, type Message, writeMessage } from "./message.ts";
 
 /** <sys/socket.h> */
 const AF_NETLINK = 16;
@@ -31,13 +31,25 @@ const ETIMEDOUT = 110;
 /** The kernel packs dumps into at most 32 KiB; single messages stay far below. */
 const RECEIVE_BYTES = 65536;
 const SOCKADDR_BYTES = 12;
+/** nl_pid of struct sockaddr_nl, in words. */
+const SENDER_PORT = 1;
 /** The kernel answers in the call that asks; this bounds the wait for an answer that it could not queue. */
 const ANSWER_TIMEOUT_SECONDS = 10;
 const DUMP_ATTEMPTS = 20;
 /** Room for bursts of notifications: some 5,000 links that come or go at once. */
 const NOTIFICATION_BYTES = 8 << 20;
-/** How many answers surely fit into a socket's default receive buffer. */
+/** How many refusals surely fit into a socket's default receive buffer. */
 const BATCH_MESSAGES = 64;
+
+/** What one receive needs. Calls are synchronous and copy what came, so all sockets of a thread share it. */
+interface Receiver {
+  readonly buffer: Uint8Array;
+  /** struct sockaddr_nl of who sent it, in words. */
+  readonly sender: Uint32Array;
+  readonly senderLength: Uint32Array;
+  readonly arguments: readonly [buffer: Uint8Array, sender: Uint8Array, senderLength: Uint8Array];
+}
+let receiver: Receiver | undefined;
 
 /** One order or question. */
 export interface Request {
@@ -53,9 +65,7 @@ export interface Request {
 /** A netlink socket of one family. Calls are synchronous: the kernel does the work inside them. */
 export class NetlinkSocket implements Disposable {
   readonly fd: number;
-  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
-  readonly #sender = new Uint8Array(SOCKADDR_BYTES);
-  readonly #senderLength = Uint32Array.of(SOCKADDR_BYTES);
+  readonly #writer = new Writer();
   #sequence = 0;
   #open = true;
 
@@ -76,16 +86,20 @@ export class NetlinkSocket implements Disposable {
     call("close", [this.fd]);
   }
 
-  /** Sends an order and waits for its acknowledgement. @throws NetlinkError */
-  execute(request: Request): void {
-    for (const _ of this.#exchange(request, Flag.ack)) {
-      // Only the acknowledgement counts.
-    }
+  /**
+   * Sends an order and waits for its acknowledgement.
+   * @returns with {@link Flag.echo}, what the kernel tells everybody about it; undefined from kernels that do not (links:
+   * before 6.3) and without the flag
+   * @throws NetlinkError
+   */
+  execute(request: Request): Message | undefined {
+    return this.#exchange(request, Flag.ack)[0];
   }
 
   /** Sends a question that has one message for an answer. @throws NetlinkError */
   ask(request: Request): Message {
-    for (const message of this.#exchange(request, 0)) return message;
+    const [answer] = this.#exchange(request, 0);
+    if (answer !== undefined) return answer;
     throw new NetlinkError(ETIMEDOUT, request.label, "the kernel acknowledged without an answer");
   }
 
@@ -96,7 +110,7 @@ export class NetlinkSocket implements Disposable {
    */
   dump<T>(request: Request, decode: (message: Message) => T | undefined): T[] {
     // All of it is read before anything is decoded: half a dump would be in the way of the next request.
-    const messages = readConsistently(() => [...this.#exchange(request, Flag.dump)]);
+    const messages = readConsistently(() => this.#exchange(request, Flag.dump));
     const items = messages.filter((message) => message.type !== Control.done).map(decode);
     return items.filter((item) => item !== undefined);
   }
@@ -113,20 +127,27 @@ export class NetlinkSocket implements Disposable {
     return outcomes;
   }
 
+  /** The kernel takes them in order and tells of every refusal, so the last one's acknowledgement stands for all. */
   #executeBatch(requests: readonly Request[]): (NetlinkError | undefined)[] {
-    const first = this.#sequence + 1;
+    const outcomes: (NetlinkError | undefined)[] = requests.map(() => undefined);
+    const last = requests.length - 1;
     const label = requests.map((request) => request.label).join(", ");
-    this.#send(Buffer.concat(requests.map((request) => this.#encode(request, Flag.ack))), label);
-    const outcomes = new Map<number, NetlinkError | undefined>();
-    while (outcomes.size < requests.length) {
+    this.#writer.clear();
+    requests.forEach((request, index) => {
+      this.#write(request, index === last ? Flag.ack : 0);
+    });
+    const first = this.#sequence - last;
+    this.#send(label);
+    for (;;) {
       for (const message of this.#receive(label)) {
-        const request = requests[message.sequence - first];
+        const index = (message.sequence - first) >>> 0;
+        const request = requests[index];
         if (request === undefined || message.type !== Control.error) continue;
         const { errno, extack } = decodeOutcome(message);
-        outcomes.set(message.sequence, errno === 0 ? undefined : new NetlinkError(errno, request.label, extack));
+        if (errno !== 0) outcomes[index] = new NetlinkError(errno, request.label, extack);
+        if (index === last) return outcomes;
       }
     }
-    return requests.map((_, index) => outcomes.get(first + index));
   }
 
   /** Joins multicast groups: notifications arrive from now on, read by {@link poll}. */
@@ -152,36 +173,40 @@ export class NetlinkSocket implements Disposable {
   }
 
   /** The messages that answer the request, up to the acknowledgement, the end of the dump, or (without both) the first. */
-  *#exchange(request: Request, way: number): Generator<Message> {
-    const datagram = this.#encode(request, way);
+  #exchange(request: Request, way: number): Message[] {
+    this.#writer.clear();
+    this.#write(request, way);
     const sequence = this.#sequence;
-    this.#send(datagram, request.label);
+    this.#send(request.label);
+    const answers: Message[] = [];
     for (;;) {
       for (const message of this.#receive(request.label)) {
         if (message.sequence !== sequence) continue; // left over from an exchange that was given up
         if (message.type === Control.error || message.type === Control.done) {
           const { errno, extack } = decodeOutcome(message);
           if (errno !== 0) throw new NetlinkError(errno, request.label, extack);
-          if (message.type === Control.done) yield message;
-          return;
+          if (message.type === Control.done) answers.push(message);
+          return answers;
         }
-        yield message;
+        answers.push(message);
+        if (way === 0) return answers;
       }
     }
   }
 
-  #encode(request: Request, way: number): Uint8Array {
+  #write({ type, flags = 0, body, label }: Request, way: number): void {
     this.#sequence = (this.#sequence + 1) % 2 ** 32;
-    const flags = Flag.request | way | (request.flags ?? 0);
     try {
-      return encodeMessage({ type: request.type, flags, sequence: this.#sequence }, request.body);
+      writeMessage(this.#writer, { type, flags: Flag.request | way | flags, sequence: this.#sequence }, body);
     } catch (cause) {
-      if (cause instanceof RangeError) throw new RangeError(`${request.label}: ${cause.message}`, { cause });
+      if (cause instanceof RangeError) throw new RangeError(`${label}: ${cause.message}`, { cause });
       throw cause;
     }
   }
 
-  #send(datagram: Uint8Array, label: string): void {
+  /** Sends what the writer holds. */
+  #send(label: string): void {
+    const datagram = this.#writer.finish();
     debugMessages("->", () => decodeMessages(datagram));
     let sent = tryCall("send", [this.fd, datagram, datagram.length, 0]);
     while (sent === -EINTR) sent = tryCall("send", [this.fd, datagram, datagram.length, 0]);
@@ -197,17 +222,17 @@ export class NetlinkSocket implements Disposable {
   }
 
   #receiveDatagram(flags: number): number {
-    this.#senderLength[0] = SOCKADDR_BYTES;
-    const length = new Uint8Array(this.#senderLength.buffer);
-    return tryCall("recvfrom", [this.fd, this.#buffer, RECEIVE_BYTES, flags | MSG_TRUNC, this.#sender, length]);
+    receiver ??= makeReceiver();
+    const [buffer, sender, senderLength] = receiver.arguments;
+    receiver.senderLength[0] = SOCKADDR_BYTES;
+    return tryCall("recvfrom", [this.fd, buffer, RECEIVE_BYTES, flags | MSG_TRUNC, sender, senderLength]);
   }
 
   #decode(length: number): Message[] {
     if (length > RECEIVE_BYTES)
       throw new RangeError(`a netlink datagram of ${length} bytes does not fit into ${RECEIVE_BYTES}`);
-    const port = new DataView(this.#sender.buffer).getUint32(4, LITTLE_ENDIAN);
-    if (port !== 0) return []; // not from the kernel
-    const messages = [...decodeMessages(this.#buffer.slice(0, length))];
+    if (receiver === undefined || receiver.sender[SENDER_PORT] !== 0) return []; // not from the kernel
+    const messages = decodeMessages(receiver.buffer.slice(0, length));
     debugMessages("<-", () => messages);
     return messages;
   }
@@ -227,6 +252,18 @@ export function readConsistently(readAll: () => readonly Message[]): readonly Me
     const interrupted = messages.some((message) => message.flags & Flag.dumpInterrupted);
     if (!interrupted || attempt === DUMP_ATTEMPTS) return messages;
   }
+}
+
+function makeReceiver(): Receiver {
+  const buffer = new Uint8Array(RECEIVE_BYTES);
+  const sender = new Uint32Array(SOCKADDR_BYTES / 4);
+  const senderLength = new Uint32Array(1);
+  return {
+    buffer,
+    sender,
+    senderLength,
+    arguments: [buffer, new Uint8Array(sender.buffer), new Uint8Array(senderLength.buffer)],
+  };
 }
 
 function int(value: number): Uint8Array {

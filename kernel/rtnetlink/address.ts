@@ -4,6 +4,7 @@ import { type Attrs, attrs, ip, string, struct, u8, u32 } from "../netlink/attrs
 import { Reader, type Writer } from "../netlink/bytes.ts";
 import { isNetlinkError } from "../netlink/error.ts";
 import { Flag, type Message } from "../netlink/message.ts";
+import type { Request } from "../netlink/socket.ts";
 import { Af, familyNumber, Rtm } from "./message-types.ts";
 import { type Scope, scope } from "./route-message.ts";
 import type { RouteSocket } from "./socket.ts";
@@ -76,7 +77,7 @@ export function listAddresses(
 
 /** `ip address add`. @throws NetlinkError EEXIST when the link has it already */
 export function addAddress(rt: RouteSocket, address: InterfaceAddress): void {
-  execute(rt, Rtm.newAddress, Flag.create | Flag.excl, address);
+  rt.execute(addAddressRequest(address));
 }
 
 /** `ip address replace`: no error when it is there already. */
@@ -97,10 +98,19 @@ export function deleteAddress(
   }
 }
 
+/** What {@link addAddress} sends, for a batch. */
+export function addAddressRequest(address: InterfaceAddress): Request {
+  return change(Rtm.newAddress, Flag.create | Flag.excl, address);
+}
+
 function execute(rt: RouteSocket, type: number, flags: number, address: InterfaceAddress): void {
+  rt.execute(change(type, flags, address));
+}
+
+function change(type: number, flags: number, address: InterfaceAddress): Request {
   const verb = type === Rtm.newAddress ? "RTM_NEWADDR" : "RTM_DELADDR";
   const label = `${verb} ${address.address} dev ${address.index}`;
-  rt.execute({ type, flags, body: (to) => writeAddress(to, address), label });
+  return { type, flags, body: (to) => writeAddress(to, address), label };
 }
 
 function writeAddress(

@@ -12,6 +12,7 @@ import {
   type Value,
 } from "../netlink/attrs.ts";
 import { NLA_F_NESTED, type Reader, type Writer } from "../netlink/bytes.ts";
+import { ipv4Conf, ipv6Conf } from "./link-conf.ts";
 import { type Bridge, bridge } from "./link-kinds/bridge.ts";
 import { type BridgePort, bridgePort } from "./link-kinds/bridge-port.ts";
 import { type VethData, vethData } from "./link-kinds/veth.ts";
@@ -48,8 +49,8 @@ const linkInfo: Codec<LinkInfo> = {
     writeNested(to, Info.portData, bridgePort, info.port);
   },
   read(from) {
-    let info: LinkInfo = {};
-    for (const [type, body] of from.attributes()) info = { ...info, ...readInfo(type, body, info) };
+    const info: Mutable<LinkInfo> = {};
+    from.attributes(INFO_READERS, (read) => read(from, info));
     return info;
   },
 };
@@ -58,16 +59,27 @@ function writeNested<T>(to: Writer, type: number, codec: Codec<T>, value: T | un
   if (value !== undefined) to.attribute(type | NLA_F_NESTED, () => codec.write(to, value));
 }
 
-function readInfo(type: number, body: Reader, { kind, portKind }: LinkInfo): LinkInfo {
-  if (type === Info.kind) return { kind: string.read(body) };
-  if (type === Info.portKind) return { portKind: string.read(body) };
-  if (type === Info.portData && (portKind ?? kind)?.startsWith("bridge")) return { port: bridgePort.read(body) };
-  if (type !== Info.data) return {};
-  if (kind === "bridge") return { bridge: bridge.read(body) };
-  if (kind === "vxlan") return { vxlan: vxlan.read(body) };
-  if (kind === "veth") return { veth: vethData.read(body) };
-  return {};
-}
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** By IFLA_INFO_*. */
+const INFO_READERS: ((from: Reader, info: Mutable<LinkInfo>) => void)[] = [];
+INFO_READERS[Info.kind] = (from, info) => {
+  info.kind = string.read(from);
+};
+INFO_READERS[Info.data] = (from, info) => {
+  if (info.kind === "bridge") info.bridge = bridge.read(from);
+  else if (info.kind === "vxlan") info.vxlan = vxlan.read(from);
+  else if (info.kind === "veth") info.veth = vethData.read(from);
+};
+INFO_READERS[Info.portKind] = (from, info) => {
+  info.portKind = string.read(from);
+};
+INFO_READERS[Info.portData] = (from, info) => {
+  if ((info.portKind ?? info.kind)?.startsWith("bridge")) info.port = bridgePort.read(from);
+};
+
+/** IFLA_AF_SPEC: what IPv4 and IPv6 hold of the link. */
+const protocols = attrs({ ipv4: [2, attrs({ conf: [1, ipv4Conf] })], ipv6: [10, attrs({ conf: [2, ipv6Conf] })] });
 
 /** IFLA_*, <linux/if_link.h>. */
 const fields = {
@@ -81,6 +93,7 @@ const fields = {
   operState: [16, u8],
   info: [18, linkInfo],
   alias: [20, string],
+  protocols: [26, protocols],
   group: [27, u32],
   netnsFd: [28, u32],
   extMask: [29, u32],

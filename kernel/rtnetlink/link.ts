@@ -2,7 +2,9 @@ import { type Mac, macFromBytes, macToBytes } from "../../net/mac.ts";
 import { Reader, type Writer } from "../netlink/bytes.ts";
 import { isNetlinkError } from "../netlink/error.ts";
 import { Flag, type Message } from "../netlink/message.ts";
+import type { Request } from "../netlink/socket.ts";
 import type { Netns } from "../netns.ts";
+import type { Ipv4Conf, Ipv6Conf } from "./link-conf.ts";
 import type { Bridge } from "./link-kinds/bridge.ts";
 import type { BridgePort } from "./link-kinds/bridge-port.ts";
 import type { VethData } from "./link-kinds/veth.ts";
@@ -50,6 +52,10 @@ export interface Link {
   readonly bridge?: Bridge;
   /** What its bridge holds of it (IFLA_BRPORT_*); present when it is a bridge port. */
   readonly port?: BridgePort;
+  /** net/ipv4/conf/NAME; absent without IPv4. */
+  readonly ipv4?: Ipv4Conf;
+  /** net/ipv6/conf/NAME; absent without IPv6. */
+  readonly ipv6?: Ipv6Conf;
 }
 
 /** What any link can be told, new or old. */
@@ -64,6 +70,8 @@ export interface LinkSettings {
   readonly up?: boolean | undefined;
   readonly txQueueLength?: number | undefined;
   readonly promisc?: boolean | undefined;
+  /** net/ipv4/conf/NAME. */
+  readonly ipv4?: Ipv4Conf | undefined;
 }
 
 /** The other end of a veth, made in its final namespace: it is never moved. */
@@ -135,18 +143,11 @@ export function getLink(rt: RouteSocket, nameOrIndex: string | number): Link | u
  * @throws NetlinkError EEXIST when the name (or the peer's) is taken; after any error nothing is left of the link
  */
 export function addLink(rt: RouteSocket, spec: LinkSpec): Link {
-  const { alias, port, up, promisc, ...settings } = spec;
-  const later = alias !== undefined || port !== undefined;
-  const flags = later ? {} : { up, promisc };
-  const peer = spec.kind === "veth" ? ` (peer ${spec.peer.name})` : "";
-  rt.execute({
-    type: Rtm.newLink,
-    flags: Flag.create | Flag.excl,
-    body: writeLink({ ...linkSettings(settings), name: spec.name, info: newLinkInfo(spec) }, flagChange(flags)),
-    label: `RTM_NEWLINK ${spec.name}${peer}`,
-  });
+  const { alias, port, up, promisc, ipv4, ...settings } = spec;
+  const later = alias !== undefined || port !== undefined || ipv4 !== undefined;
+  create(rt, later ? settings : { ...settings, up, promisc }, 0);
   try {
-    if (later) setLink(rt, spec.name, { alias, port, up, promisc });
+    if (later) setLink(rt, spec.name, { alias, port, up, promisc, ipv4 });
     if (spec.kind === "veth" && spec.peer.up) raisePeer(rt, spec.peer);
     const link = getLink(rt, spec.name);
     if (link !== undefined) return link;
@@ -155,6 +156,36 @@ export function addLink(rt: RouteSocket, spec: LinkSpec): Link {
     throw error;
   }
   throw new Error(`link ${spec.name} was deleted by somebody else while it was being made`);
+}
+
+/**
+ * The first half of {@link addLink}, for who wants to do something between it and {@link setLink}. One exchange of messages
+ * where the kernel tells what it made (since 6.3).
+ * @returns the link as it was made, a moment before it got its master
+ * @throws NetlinkError EEXIST when the name (or the peer's) is taken
+ */
+export function createLink(
+  rt: RouteSocket,
+  spec: LinkSpec & { alias?: undefined; port?: undefined; ipv4?: undefined },
+): Link {
+  const made = create(rt, spec, Flag.echo);
+  const link = made === undefined ? getLink(rt, spec.name) : decodeLink(made);
+  if (link !== undefined) return link;
+  throw new Error(`link ${spec.name} was deleted by somebody else while it was being made`);
+}
+
+function create(rt: RouteSocket, spec: LinkSpec, flags: number): Message | undefined {
+  const { up, promisc, ...settings } = spec;
+  const peer = spec.kind === "veth" ? ` (peer ${spec.peer.name})` : "";
+  return rt.execute({
+    type: Rtm.newLink,
+    flags: Flag.create | Flag.excl | flags,
+    body: writeLink(
+      { ...linkSettings(settings), name: spec.name, info: newLinkInfo(spec) },
+      flagChange({ up, promisc }),
+    ),
+    label: `RTM_NEWLINK ${spec.name}${peer}`,
+  });
 }
 
 /**
@@ -185,10 +216,15 @@ export function setLink(rt: RouteSocket, nameOrIndex: string | number, change: L
 
 function changeLink(rt: RouteSocket, nameOrIndex: string | number, change: LinkChange): void {
   const renames = change.name !== undefined && typeof nameOrIndex === "string";
-  const { index, name } = identity(renames ? linkIndex(rt, nameOrIndex) : nameOrIndex);
+  rt.execute(setLinkRequest(renames ? linkIndex(rt, nameOrIndex) : nameOrIndex, change));
+}
+
+/** What {@link setLink} sends, for a batch. */
+export function setLinkRequest(nameOrIndex: string | number, change: Omit<LinkChange, "port" | "bridge">): Request {
+  const { index, name } = identity(nameOrIndex);
   const attributes = { ...linkSettings(change), name: change.name ?? name };
   const body = writeLink(attributes, { index, ...flagChange(change) });
-  rt.execute({ type: Rtm.setLink, body, label: `RTM_SETLINK ${nameOrIndex}` });
+  return { type: Rtm.setLink, body, label: `RTM_SETLINK ${nameOrIndex}` };
 }
 
 function linkIndex(rt: RouteSocket, name: string): number {
@@ -226,28 +262,31 @@ export function deleteLinkGroup(rt: RouteSocket, group: number): void {
 /** What an RTM_NEWLINK or RTM_DELLINK says. */
 export function decodeLink(message: Message): Link {
   const { header, attrs } = linkMessage.read(new Reader(message.body));
-  const { info = {}, address, master, link, alias } = attrs;
-  const has = (bit: number) => (header.flags & bit) !== 0;
-  return {
+  const { flags } = header;
+  const decoded: { -readonly [K in keyof Link]: Link[K] } = {
     index: header.index,
     name: attrs.name ?? "",
-    ...(info.kind === undefined ? {} : { kind: info.kind }),
-    ...(address?.length === 6 ? { mac: macFromBytes(address) } : {}),
     mtu: attrs.mtu ?? 0,
-    up: has(LinkFlag.up),
-    lowerUp: has(LinkFlag.lowerUp),
+    up: (flags & LinkFlag.up) !== 0,
+    lowerUp: (flags & LinkFlag.lowerUp) !== 0,
     operState: OPER_STATES[attrs.operState ?? 0] ?? "unknown",
-    ...(master === undefined ? {} : { master }),
-    ...(link === undefined || link === 0 ? {} : { peerIndex: link }),
-    ...(alias === undefined ? {} : { alias }),
     group: attrs.group ?? 0,
     txQueueLength: attrs.txQueueLength ?? 0,
-    promisc: has(LinkFlag.promisc),
-    flags: header.flags,
-    ...(info.vxlan === undefined ? {} : { vxlan: info.vxlan }),
-    ...(info.bridge === undefined ? {} : { bridge: info.bridge }),
-    ...(info.port === undefined ? {} : { port: info.port }),
+    promisc: (flags & LinkFlag.promisc) !== 0,
+    flags,
   };
+  const { info, address, master, link, alias, protocols } = attrs;
+  if (address?.length === 6) decoded.mac = macFromBytes(address);
+  if (master !== undefined) decoded.master = master;
+  if (link !== undefined && link !== 0) decoded.peerIndex = link;
+  if (alias !== undefined) decoded.alias = alias;
+  if (info?.kind !== undefined) decoded.kind = info.kind;
+  if (info?.vxlan !== undefined) decoded.vxlan = info.vxlan;
+  if (info?.bridge !== undefined) decoded.bridge = info.bridge;
+  if (info?.port !== undefined) decoded.port = info.port;
+  if (protocols?.ipv4?.conf !== undefined) decoded.ipv4 = protocols.ipv4.conf;
+  if (protocols?.ipv6?.conf !== undefined) decoded.ipv6 = protocols.ipv6.conf;
+  return decoded;
 }
 
 /** An index as it is, a name as IFLA_IFNAME. @throws RangeError for index 0, which the kernel reads as "any" */
@@ -258,9 +297,10 @@ function identity(nameOrIndex: string | number): { index: number; name: string |
 }
 
 function linkSettings(settings: LinkChange): LinkAttrs {
-  const { mac, mtu, master, alias, group, txQueueLength, netns } = settings;
+  const { mac, mtu, master, alias, group, txQueueLength, netns, ipv4 } = settings;
   const address = mac === undefined ? undefined : macToBytes(mac);
-  return { address, mtu, master, alias, group, txQueueLength, netnsFd: netns?.fd };
+  const protocols = ipv4 === undefined ? undefined : { ipv4: { conf: ipv4 } };
+  return { address, mtu, master, alias, group, txQueueLength, netnsFd: netns?.fd, protocols };
 }
 
 function newLinkInfo(spec: LinkSpec): LinkInfo {

@@ -67,6 +67,23 @@ export function listNeighbours(
   );
 }
 
+/** `ip neighbour get`; undefined when there is no entry, or no such link. */
+export function getNeighbour(
+  rt: RouteSocket,
+  { index, address }: Pick<Neighbour, "index" | "address">,
+): Neighbour | undefined {
+  const body = (to: Writer) => {
+    writeHeader(to, { family: familyNumber(familyOf(address)), index });
+    neighbourAttrs.write(to, { dst: address });
+  };
+  try {
+    return decodeNeighbour(rt.ask({ type: Rtm.getNeighbour, body, label: `RTM_GETNEIGH ${address} dev ${index}` }));
+  } catch (error) {
+    if (isNetlinkError(error, "ENOENT", "ENODEV")) return undefined;
+    throw error;
+  }
+}
+
 /** `ip neighbour replace`. */
 export function replaceNeighbour(rt: RouteSocket, neighbour: Neighbour): void {
   const { index, address, mac, state = "permanent", protocol } = neighbour;

@@ -105,7 +105,12 @@ export function addRoute(rt: RouteSocket, route: Route): void {
  * @throws NetlinkError EEXIST when the very same route is there
  */
 export function prependRoute(rt: RouteSocket, route: Route): void {
-  execute(rt, Rtm.newRoute, Flag.create, route);
+  rt.execute(prependRouteRequest(route));
+}
+
+/** What {@link prependRoute} sends, for a batch. */
+export function prependRouteRequest(route: Route): Request {
+  return change(Rtm.newRoute, Flag.create, route);
 }
 
 /** `ip route replace`: there is no moment without the route. What is replaced is the route of the same dst, metric and table. */

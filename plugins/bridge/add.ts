@@ -6,8 +6,8 @@ import { UndoStack } from "../../cni/undo.ts";
 import { atLeast } from "../../cni/version.ts";
 import { type AttachmentName, formatMark } from "../../kernel/mark.ts";
 import { isNetlinkError } from "../../kernel/netlink/error.ts";
-import { getLink, type Link, setLink } from "../../kernel/rtnetlink/link.ts";
-import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
+import { getLink, type Link } from "../../kernel/rtnetlink/link.ts";
+import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { openPodNetns } from "../pod-netns.ts";
 import { announce, awaitForwarding } from "./announce.ts";
 import { type JoinedBridge, joinBridge } from "./bridge.ts";
@@ -15,8 +15,8 @@ import { decodeBridgeConf } from "./conf.ts";
 import { awaitDad } from "./dad.ts";
 import { type AddressPlan, planAddresses } from "./gateway.ts";
 import type { BridgeMachine } from "./machine.ts";
-import { addRoutes, assignAddresses, hardenPod, type PodEnd, setUp } from "./pod.ts";
-import { addPort, deletePort, hardenPort, type Port, type PortOrder, refuseTakenNames } from "./port.ts";
+import { configurePod, openPod } from "./pod.ts";
+import { addPort, deletePort, type Port, type PortOrder, refuseTakenNames } from "./port.ts";
 import { putRules } from "./rules.ts";
 
 /** Where the pod's interface stands in the result: after the bridge and the host's end. */
@@ -41,46 +41,43 @@ export async function add(
   phases.enter("netns");
   using netns = openPodNetns(attachment);
   using node = machine.openNode();
-  using pod = openRoute(netns);
-  refuseTakenNames(node, pod, name, attachment.netns);
+  const refuseTaken = () => refuseTakenNames(node, netns, name);
 
   phases.enter("link");
   await using undo = new UndoStack(log);
   const lease = ipamLease(netConf, delegator);
   undo.add(lease.release);
-  const bridge = joinBridge(node, conf, netConf.name);
+  const bridge = joinBridge(node, conf, netConf.name, refuseTaken);
   undo.add(bridge.leave);
-  const order = { attachment: name, pod: podOf(attachment.args), netns, bridge, conf };
-  const { host, mac } = joinPort(node, order, () => refuseTakenNames(node, pod, name, attachment.netns));
+  const order = { attachment: name, pod: podOf(attachment.args), netns, bridge: bridge.link.index, conf };
+  const port = joinPort(node, order, refuseTaken);
   undo.add(() => deletePort(name, machine)); // ours from here on; before, it may be that of an ADD at the same moment
-  hardenPort(host);
-  setLink(node, host.index, { up: true });
-  const end: PodEnd = { netns, rt: pod, ifName: attachment.ifName, index: indexOf(pod, attachment.ifName) };
-  hardenPod(end);
 
   phases.enter("ipam");
   const leased = await lease.take();
   phases.enter("pod");
   const plan = leased === undefined ? undefined : planAddresses(leased, conf, POD_INTERFACE);
-  if (plan !== undefined) {
-    assignAddresses(end, plan, conf);
-    bridge.serve(plan);
-  }
+  if (plan !== undefined) bridge.serve(plan);
   phases.enter("rules");
-  const removeRules = putRules(machine, name, { mac, addresses: plan?.ips.map(({ address }) => address) ?? [], conf });
-  undo.add(removeRules);
+  const addresses = plan?.ips.map(({ address }) => address) ?? [];
+  undo.add(putRules(machine, name, { mac: port.podMac, addresses, conf }));
   phases.enter("pod");
-  if (!conf.disableContainerInterface) setUp(end);
-  if (plan !== undefined) {
-    addRoutes(end, plan);
-    phases.enter("ready");
-    await awaitForwarding(node, bridge, host);
-    if (conf.enableDad) await awaitDad(end, plan.ips);
-    announce(end, mac);
-  }
+  const { ifName } = attachment;
+  using pod = openPod({ netns, ifName, index: port.podIndex }, plan?.families ?? []);
+  configurePod(pod, plan, conf);
 
+  phases.enter("ready");
+  let host: Link | undefined;
+  if (plan === undefined) {
+    host = getLink(node, port.index);
+  } else {
+    host = await awaitForwarding(node, bridge.link, port);
+    if (conf.enableDad) await awaitDad(pod, plan.ips);
+    announce(pod, port.podMac);
+  }
   phases.enter("answer");
-  const interfaces = readBack(node, bridge, host, pod, attachment);
+  const podEnd = { name: ifName, mac: port.podMac, mtu: port.mtu, sandbox: attachment.netns };
+  const interfaces = [...describeLinks(bridge, host, podEnd.name), podEnd];
   undo.commit();
   return makeResult(interfaces, plan, dnsOf(netConf, leased));
 }
@@ -110,7 +107,7 @@ function joinPort(node: RouteSocket, order: PortOrder, refuseTaken: () => void):
     return addPort(node, order);
   } catch (error) {
     if (isNetlinkError(error, "EEXIST")) refuseTaken();
-    if (getLink(node, order.bridge.index) !== undefined) throw error;
+    if (getLink(node, order.bridge) !== undefined) throw error;
     throw new CniError(Code.tryAgainLater, "the bridge was removed by somebody else meanwhile; run ADD again", {
       cause: error,
     });
@@ -143,29 +140,14 @@ function podOf(args: Readonly<Record<string, string>>): { namespace: string; nam
   return { namespace, name };
 }
 
-function indexOf(rt: RouteSocket, name: string): number {
-  const link = getLink(rt, name);
-  if (link !== undefined) return link.index;
-  throw new CniError(Code.tryAgainLater, `interface "${name}" was deleted while it was being set up; run ADD again`);
-}
-
-/** The links as they are now; what somebody took away meanwhile is an error, not a result. */
-function readBack(
-  node: RouteSocket,
-  bridge: JoinedBridge,
-  host: Link,
-  pod: RouteSocket,
-  { ifName, netns }: AddRequest["attachment"],
-): readonly Interface[] {
-  const links = [getLink(node, bridge.index), getLink(node, host.index), getLink(pod, ifName)] as const;
-  const [bridgeLink, hostLink, podLink] = links;
-  if (!bridgeLink || !hostLink || !podLink || hostLink.master !== bridge.index) {
-    throw new CniError(
-      Code.tryAgainLater,
-      `bridge "${bridge.name}" or "${ifName}" on it was removed by somebody else meanwhile; run ADD again`,
-    );
-  }
-  return [describe(bridgeLink), describe(hostLink), { ...describe(podLink), sandbox: netns }];
+/** Bridge and host's end; what somebody took away meanwhile is an error, not a result. */
+function describeLinks({ link, withPort }: JoinedBridge, host: Link | undefined, ifName: string): readonly Interface[] {
+  const bridge = host?.master === link.index ? withPort(host) : undefined;
+  if (host !== undefined && bridge !== undefined) return [describe(bridge), describe(host)];
+  throw new CniError(
+    Code.tryAgainLater,
+    `bridge "${link.name}" or "${ifName}" on it was removed by somebody else meanwhile; run ADD again`,
+  );
 }
 
 function describe({ name, mac, mtu }: Link): Interface {

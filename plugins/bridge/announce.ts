@@ -1,4 +1,4 @@
-import { getLink, setLink } from "../../kernel/rtnetlink/link.ts";
+import { getLink, type Link, setLink } from "../../kernel/rtnetlink/link.ts";
 import { RtnlGroup } from "../../kernel/rtnetlink/monitor.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import type { Mac } from "../../net/mac.ts";
@@ -14,18 +14,21 @@ const LIMIT_MS = 1500;
  * Waits until the bridge forwards what comes from the port, which it begins to do a moment after both ends are up. A
  * question about the link makes kernels since 6.9 do it at once; older ones tell when they have. A bridge with STP is
  * not waited for: it takes half a minute.
+ * @returns the port as it is then; undefined when it is gone
  */
 export async function awaitForwarding(
   node: RouteSocket,
-  bridge: { readonly index: number },
+  bridge: Pick<Link, "bridge">,
   port: { readonly index: number },
-): Promise<void> {
-  const forwards = () => {
-    const link = getLink(node, port.index);
-    return link?.port === undefined || link.port.state === FORWARDING;
-  };
-  if (forwards() || getLink(node, bridge.index)?.bridge?.stp) return;
-  await until({ groups: [RtnlGroup.link], limitMs: LIMIT_MS }, forwards);
+): Promise<Link | undefined> {
+  let link = getLink(node, port.index);
+  const forwards = () => link?.port === undefined || link.port.state === FORWARDING;
+  if (forwards() || bridge.bridge?.stp) return link;
+  await until({ groups: [RtnlGroup.link], limitMs: LIMIT_MS }, () => {
+    link = getLink(node, port.index);
+    return forwards();
+  });
+  return link;
 }
 
 /**

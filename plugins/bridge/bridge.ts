@@ -2,11 +2,12 @@ import { createHash, randomBytes } from "node:crypto";
 import { CniError, Code } from "../../cni/error.ts";
 import { formatMark, parseMark } from "../../kernel/mark.ts";
 import { isNetlinkError } from "../../kernel/netlink/error.ts";
+import { listAddresses } from "../../kernel/rtnetlink/address.ts";
 import { addLink, deleteLink, getLink, type Link, LinkFlag, listLinks, setLink } from "../../kernel/rtnetlink/link.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { readSysctl, writeSysctl } from "../../kernel/sysctl.ts";
 import { localMacFromHash } from "../../net/mac.ts";
-import { prefixFamily } from "../../net/prefix.ts";
+import { type Prefix, prefixFamily } from "../../net/prefix.ts";
 import type { BridgeConf } from "./conf.ts";
 import { type AddressPlan, ensureGateway } from "./gateway.ts";
 
@@ -14,7 +15,7 @@ import { type AddressPlan, ensureGateway } from "./gateway.ts";
 const ATTEMPTS = 5;
 
 /** A bridge that is there now, and whether this call made it. */
-export interface EnsuredBridge {
+interface EnsuredBridge {
   readonly link: Link;
   readonly created: boolean;
 }
@@ -39,16 +40,19 @@ export function isOwnBridge(link: Link, network: string): boolean {
  * The bridge, made when it is missing; up afterwards. Its MAC address is set once, because a bridge without one of its
  * own takes the lowest of its ports' and changes it as they come and go. A bridge that somebody else made is used as it
  * is. Equivalent to `ip link add NAME address MAC mtu MTU type bridge && ip link set NAME up`.
+ * @param beforeMaking called before one is made, and may throw
  * @throws CniError 7 when a link of that name is no bridge
  */
-export function ensureBridge(
+function ensureBridge(
   rt: RouteSocket,
   conf: Pick<BridgeConf, "bridge" | "mtu">,
   network: string,
+  beforeMaking: () => void,
 ): EnsuredBridge {
   for (let attempt = 1; ; attempt++) {
     const present = getLink(rt, conf.bridge);
     if (present !== undefined) return { link: prepare(rt, present, network), created: false };
+    beforeMaking();
     try {
       return { link: makeBridge(rt, conf, network), created: true };
     } catch (error) {
@@ -82,10 +86,7 @@ function prepare(rt: RouteSocket, link: Link, network: string): Link {
     );
   }
   if (isOwnBridge(link, network)) {
-    refuseRouters(link.name);
-    // Its fe80:: address comes from a MAC of ours. While it is being checked for duplicates, a second and more, the node can
-    // ask for no pod's MAC on behalf of another node.
-    writeOptional(`net/ipv6/conf/${link.name}/accept_dad`, 0);
+    harden(link);
     if ((link.alias ?? "") === "") setLink(rt, link.index, { alias: formatMark({ role: "bridge", network }) });
   }
   if (link.up) return link;
@@ -98,20 +99,17 @@ export function isPromiscuous({ flags }: Link): boolean {
   return (flags & LinkFlag.promisc) !== 0;
 }
 
-/** No pod may change our routes by router advertisements or redirects (CVE-2020-10749). To be done before the link is up. */
-export function refuseRouters(name: string): void {
-  writeOptional(`net/ipv6/conf/${name}/accept_ra`, 0);
-  writeOptional(`net/ipv6/conf/${name}/accept_redirects`, 0);
-  writeOptional(`net/ipv4/conf/${name}/accept_redirects`, 0);
-}
-
-/** A kernel without the key has no IPv6, and nothing to switch off. */
-function writeOptional(key: string, value: number): void {
-  try {
-    writeSysctl(key, value);
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-  }
+/**
+ * No pod may change our routes by router advertisements or redirects (CVE-2020-10749). To be done before the link is up.
+ * The values that the kernel told with the link are looked at, because most of the time nothing is to do.
+ */
+function harden({ name, ipv4, ipv6 }: Link): void {
+  // Its fe80:: address comes from a MAC of ours. While it is being checked for duplicates, a second and more, the node can
+  // ask for no pod's MAC on behalf of another node.
+  if (ipv6?.acceptRa) writeSysctl(`net/ipv6/conf/${name}/accept_ra`, 0);
+  if (ipv6?.acceptRedirects) writeSysctl(`net/ipv6/conf/${name}/accept_redirects`, 0);
+  if (ipv6?.acceptDad) writeSysctl(`net/ipv6/conf/${name}/accept_dad`, 0);
+  if (ipv4?.acceptRedirects) writeSysctl(`net/ipv4/conf/${name}/accept_redirects`, 0);
 }
 
 /** The key that makes the node a router for the family. */
@@ -129,8 +127,10 @@ export function deleteEmptyBridge(rt: RouteSocket, bridge: Pick<Link, "index">):
 
 /** A bridge that an ADD is working with. */
 export interface JoinedBridge {
-  readonly index: number;
-  readonly name: string;
+  /** As it was before the ADD's port joined it. */
+  readonly link: Link;
+  /** The bridge as it is with that port, which has this MTU; undefined when it is gone. */
+  readonly withPort: (port: { readonly mtu: number }) => Link | undefined;
   /** Makes it the pods' gateway for the plan's subnets. */
   readonly serve: (plan: Pick<AddressPlan, "gateways" | "families">) => void;
   /** Takes back what this ADD did to it, unless other links have been joined to it: they need it now. */
@@ -139,11 +139,12 @@ export interface JoinedBridge {
 
 /**
  * Makes sure of the bridge and of its settings, for one ADD.
+ * @param beforeMaking called before the bridge is made, where there is none; may throw
  * @throws CniError 7 for a name that is another kind of link's, and for VLANs
  */
-export function joinBridge(rt: RouteSocket, conf: BridgeConf, network: string): JoinedBridge {
-  const { link, created } = ensureBridge(rt, conf, network);
-  const { index, name } = link;
+export function joinBridge(rt: RouteSocket, conf: BridgeConf, network: string, beforeMaking: () => void): JoinedBridge {
+  const { link, created } = ensureBridge(rt, conf, network, beforeMaking);
+  const { index } = link;
   const undos: (() => void)[] = [];
   const leave = () => {
     if (listLinks(rt, { master: index }).length > 0) return;
@@ -161,19 +162,38 @@ export function joinBridge(rt: RouteSocket, conf: BridgeConf, network: string): 
     throw error;
   }
   return {
-    index,
-    name,
-    serve({ gateways, families }) {
-      if (gateways.some((gateway) => prefixFamily(gateway) === 6))
-        writeOptional(`net/ipv6/conf/${name}/disable_ipv6`, 0);
-      for (const gateway of gateways) {
-        const undo = ensureGateway(rt, link, gateway, conf.forceAddress);
-        if (undo !== undefined) undos.push(undo);
-      }
-      if (conf.isGateway) for (const family of families) writeSysctl(FORWARDING[family], 1);
+    link,
+    withPort({ mtu }) {
+      // A port changes the MTU of its bridge, and the MAC address of one that was made without.
+      return isOwnBridge(link, network) && link.mtu === mtu ? link : getLink(rt, index);
+    },
+    serve(plan) {
+      putGateways(rt, link, plan, conf.forceAddress, undos);
+      if (conf.isGateway) for (const family of plan.families) writeSysctl(FORWARDING[family], 1);
     },
     leave,
   };
+}
+
+/** @param undos gets what undoes it, in the order of what was done */
+function putGateways(
+  rt: RouteSocket,
+  { index, name, ipv6 }: Link,
+  { gateways, families }: Pick<AddressPlan, "gateways" | "families">,
+  forceAddress: boolean,
+  undos: (() => void)[],
+): void {
+  if (ipv6?.disableIpv6 && gateways.some((gateway) => prefixFamily(gateway) === 6))
+    writeSysctl(`net/ipv6/conf/${name}/disable_ipv6`, 0);
+  const family = families.length === 1 ? families[0] : undefined;
+  let present: readonly Prefix[] | undefined;
+  for (const gateway of gateways) {
+    present ??= listAddresses(rt, { index, family }).map(({ address }) => address);
+    const undo = ensureGateway(rt, { index, name }, gateway, { present, forceAddress });
+    if (undo === undefined) continue;
+    undos.push(undo);
+    present = undefined; // it has changed
+  }
 }
 
 /**

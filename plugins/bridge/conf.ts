@@ -4,6 +4,9 @@ import { array, boolean, type Decoder, integer, invalid, object, oneOf, optional
 import { CniError, Code } from "../../cni/error.ts";
 import { isGroupMac, type Mac, parseMac } from "../../net/mac.ts";
 
+/** The bridge of a configuration that names none. */
+export const DEFAULT_BRIDGE = "cni0";
+
 /** The keys of the bridge plugin, as the reference plugin names them. */
 export interface BridgeConf {
   /** Name of the bridge. */
@@ -121,7 +124,7 @@ export function decodeBridgeConf(conf: NetConf, attachment: Pick<Attachment, "ar
     );
   }
   return {
-    bridge: given.bridge ?? "cni0",
+    bridge: given.bridge ?? DEFAULT_BRIDGE,
     isGateway: given.isGateway || given.isDefaultGateway,
     isDefaultGateway: given.isDefaultGateway,
     forceAddress: given.forceAddress,

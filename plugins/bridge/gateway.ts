@@ -1,7 +1,7 @@
 import { CniError, Code } from "../../cni/error.ts";
 import type { IpConfig, Result, Route } from "../../cni/result.ts";
-import { isNetlinkError } from "../../kernel/netlink/error.ts";
-import { addAddress, deleteAddress, listAddresses } from "../../kernel/rtnetlink/address.ts";
+import { isNetlinkError, NetlinkError } from "../../kernel/netlink/error.ts";
+import { addAddress, deleteAddress } from "../../kernel/rtnetlink/address.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { ADDRESS_BITS, type Address, addToAddress, type Family, familyOf, isLinkLocal } from "../../net/address.ts";
 import {
@@ -85,6 +85,7 @@ function firstHost(address: Prefix): Address {
 /**
  * Gives the bridge the address unless it has it. IPv4 subnets of the bridge, and overlapping ones of IPv6, take one
  * address each.
+ * @param present the bridge's addresses, of the gateway's family at least
  * @returns what undoes it; undefined when nothing was to do
  * @throws CniError 7 when the bridge has another address in that subnet and forceAddress is not set
  */
@@ -92,9 +93,8 @@ export function ensureGateway(
   rt: RouteSocket,
   bridge: { readonly index: number; readonly name: string },
   gateway: Prefix,
-  forceAddress: boolean,
+  { present, forceAddress }: { readonly present: readonly Prefix[]; readonly forceAddress: boolean },
 ): (() => void) | undefined {
-  const present = listAddresses(rt, { index: bridge.index, family: prefixFamily(gateway) }).map((each) => each.address);
   if (present.includes(gateway)) return undefined;
   const conflicting = present.filter((address) => !isLinkLocal(prefixAddress(address)) && sameSubnet(address, gateway));
   if (conflicting.length > 0 && !forceAddress) {
@@ -115,12 +115,16 @@ function sameSubnet(a: Prefix, b: Prefix): boolean {
   return contains(a, prefixAddress(b)) || contains(b, prefixAddress(a));
 }
 
-/** Another attachment that was quicker is fine. */
+/** Another attachment that was quicker is fine. @throws CniError 7 when the kernel refuses it */
 function putAddress(rt: RouteSocket, index: number, address: Prefix): void {
   const noDad = familyOf(prefixAddress(address)) === 6;
   try {
     addAddress(rt, { index, address, ...(noDad ? { noDad } : {}) });
   } catch (error) {
-    if (!isNetlinkError(error, "EEXIST")) throw error;
+    if (isNetlinkError(error, "EEXIST")) return;
+    if (!(error instanceof NetlinkError)) throw error;
+    throw new CniError(Code.invalidConfig, `ips: gateway ${address} refused by the kernel: ${error.message}`, {
+      cause: error,
+    });
   }
 }

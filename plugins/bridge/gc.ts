@@ -1,11 +1,12 @@
 import type { GcRequest } from "../../cni/plugin.ts";
-import { attachmentKey, hostVethName } from "../../kernel/mark.ts";
-import { getLink, listLinks } from "../../kernel/rtnetlink/link.ts";
+import { attachmentKey, hostVethName, parseMark } from "../../kernel/mark.ts";
+import { getLink, type Link, listLinks } from "../../kernel/rtnetlink/link.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { Attempts } from "./attempts.ts";
 import { deleteEmptyBridge, isOwnBridge } from "./bridge.ts";
 import type { BridgeMachine } from "./machine.ts";
-import { listPorts } from "./port.ts";
+import { forgetMacs } from "./neighbours.ts";
+import { listPorts, podMac } from "./port.ts";
 import { deleteNetworkRules, pruneRules, whereRulesMatter } from "./rules.ts";
 
 /**
@@ -25,7 +26,10 @@ export async function gc(
   phases.enter("link");
   using node = machine.openNode();
   const stale = listPorts(node, conf.name).filter((link) => !links.has(link.name));
-  await attempts.try("links", () => machine.deleteLinks(stale.map(({ index }) => index)));
+  await attempts.try("links", async () => {
+    await machine.deleteLinks(stale.map(({ index }) => index));
+    forgetPods(node, stale);
+  });
   phases.enter("rules");
   await attempts.try("rules", () =>
     whereRulesMatter(conf.raw, log, () => {
@@ -38,6 +42,15 @@ export async function gc(
   const { ipam } = conf;
   if (ipam !== undefined) await attempts.try("ipam", () => delegator.gc(ipam.type, conf.raw));
   attempts.finish(`GC of network ${conf.name} is not complete`);
+}
+
+/** What the node learned of the pods behind links that are gone. */
+function forgetPods(node: RouteSocket, links: readonly Link[]): void {
+  for (const bridge of new Set(links.map(({ master }) => master))) {
+    const marks = links.filter(({ master }) => master === bridge).map(({ alias }) => parseMark(alias));
+    const macs = marks.flatMap((mark) => (mark?.role === "veth" ? podMac(mark, { mac: undefined }) : []));
+    if (bridge !== undefined) forgetMacs(node, bridge, new Set(macs));
+  }
 }
 
 /** There is one, or more when the name in the configuration was changed since. */

@@ -1,6 +1,7 @@
+import { type NftElements, openNftElements } from "../../kernel/nftables/elements.ts";
 import { type Nft, openNft } from "../../kernel/nftables/nft.ts";
 import { type NftProbe, openNftProbe } from "../../kernel/nftables/probe.ts";
-import { deleteLink } from "../../kernel/rtnetlink/link.ts";
+import { deleteLinks } from "../../kernel/rtnetlink/removal.ts";
 import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 
 /**
@@ -12,6 +13,7 @@ export interface BridgeMachine {
   openNode(): RouteSocket;
   openNft(): Nft;
   openNftProbe(): NftProbe;
+  openNftElements(): NftElements;
   /**
    * Removes links of the node's own namespace, those that are gone already included. Resolves when nothing lists them
    * any more.
@@ -24,8 +26,9 @@ export const thisMachine: BridgeMachine = {
   openNode: () => openRoute(),
   openNft: () => openNft(),
   openNftProbe: () => openNftProbe(),
+  openNftElements: () => openNftElements(),
   async deleteLinks(indexes) {
     using node = openRoute();
-    for (const index of indexes) deleteLink(node, index, { missingOk: true });
+    deleteLinks(node, indexes);
   },
 };

@@ -1,89 +1,97 @@
 import { CniError, Code } from "../../cni/error.ts";
-import type { Route } from "../../cni/result.ts";
-import { NetlinkError } from "../../kernel/netlink/error.ts";
+import type { IpConfig, Route } from "../../cni/result.ts";
+import type { NetlinkError } from "../../kernel/netlink/error.ts";
+import type { Request } from "../../kernel/netlink/socket.ts";
 import { inNetns, type Netns } from "../../kernel/netns.ts";
-import { addAddress } from "../../kernel/rtnetlink/address.ts";
-import { setLink } from "../../kernel/rtnetlink/link.ts";
-import { type Route as KernelRoute, prependRoute } from "../../kernel/rtnetlink/route.ts";
-import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
-import { writeSysctl } from "../../kernel/sysctl.ts";
-import type { Address } from "../../net/address.ts";
+import { addAddressRequest } from "../../kernel/rtnetlink/address.ts";
+import { setLinkRequest } from "../../kernel/rtnetlink/link.ts";
+import { type Route as KernelRoute, prependRouteRequest } from "../../kernel/rtnetlink/route.ts";
+import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
+import { setIpv6Conf } from "../../kernel/sysctl.ts";
+import type { Address, Family } from "../../net/address.ts";
 import { networkOf, prefixFamily } from "../../net/prefix.ts";
 import type { BridgeConf } from "./conf.ts";
 import { type AddressPlan, gatewayOf } from "./gateway.ts";
 
 /** The pod's end of the veth. */
-export interface PodEnd {
+export interface PodEnd extends Disposable {
   readonly netns: Netns;
+  /** A socket in the pod's namespace. */
   readonly rt: RouteSocket;
   readonly ifName: string;
   readonly index: number;
 }
 
 /**
- * What must be so before the link is up: nobody's router advertisements or redirects are believed (CVE-2020-10749), and
- * our own address is announced (see announce.ts), so that neighbours forget the MAC it had before.
+ * Goes into the pod's namespace, once, for all that must be done there: opens the socket, and sets what must be so before
+ * the link is up. Nobody's router advertisements or redirects are believed (CVE-2020-10749), and our own address is
+ * announced (see announce.ts), so that neighbours forget the MAC it had before.
  */
-export function hardenPod({ netns, ifName }: PodEnd): void {
-  inNetns(netns, () => {
-    for (const [key, value] of [
-      [`net/ipv6/conf/${ifName}/accept_ra`, 0],
-      [`net/ipv6/conf/${ifName}/accept_redirects`, 0],
-      [`net/ipv6/conf/${ifName}/ndisc_notify`, 1],
-      [`net/ipv4/conf/${ifName}/accept_redirects`, 0],
-      [`net/ipv4/conf/${ifName}/arp_notify`, 1],
-    ] as const) {
-      writeWhereKnown(key, value);
-    }
+export function openPod(end: Omit<PodEnd, "rt" | typeof Symbol.dispose>, families: readonly Family[]): PodEnd {
+  const rt = inNetns(end.netns, () => {
+    setIpv6Conf(end.ifName, {
+      accept_ra: 0,
+      accept_redirects: 0,
+      ndisc_notify: 1,
+      ...(families.includes(6) ? { disable_ipv6: 0 } : {}),
+    });
+    return openRoute();
+  });
+  return { ...end, rt, [Symbol.dispose]: () => rt[Symbol.dispose]() };
+}
+
+/** One order, and what of the configuration it serves. */
+interface Step {
+  readonly request: Request;
+  readonly subject?: string;
+}
+
+/**
+ * Gives the pod its addresses, switches its interface on and adds its routes, in one go. IPAM hands out each address once,
+ * so duplicate address detection is off unless asked for: an IPv6 address can be used at once instead of a second or more
+ * later. Another network's route to the same destination stays: a pod may have a default route of each.
+ * @param plan undefined for a pod that gets none of both
+ * @throws CniError 7 that names the address or the route that the kernel refused
+ */
+export function configurePod(
+  end: PodEnd,
+  plan: Pick<AddressPlan, "ips" | "routes"> | undefined,
+  conf: Pick<BridgeConf, "enableDad" | "disableContainerInterface">,
+): void {
+  const { ips = [], routes = [] } = plan ?? {};
+  const steps = [...ips.map((ip) => addressStep(end, ip, conf)), upStep(end, conf), ...routeSteps(end, routes, ips)];
+  const refusals = end.rt.executeAll(steps.map(({ request }) => request));
+  refusals.forEach((refusal, index) => {
+    if (refusal !== undefined) throw explain(refusal, steps[index]?.subject);
   });
 }
 
-/** A kernel without the key has no IPv6. */
-function writeWhereKnown(key: string, value: number): void {
-  try {
-    writeSysctl(key, value);
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-  }
+function addressStep({ index, ifName }: PodEnd, { address }: IpConfig, conf: Pick<BridgeConf, "enableDad">): Step {
+  const noDad = prefixFamily(address) === 6 && !conf.enableDad;
+  return {
+    request: addAddressRequest({ index, address, ...(noDad ? { noDad } : {}) }),
+    subject: `ips: address ${address} on ${ifName}`,
+  };
 }
 
 /**
- * Gives the pod its addresses. IPAM hands out each once, so duplicate address detection is off unless asked for: an
- * IPv6 address can be used at once instead of a second or more later.
+ * What IPv4 is told comes into force an instant after the link is up, but nothing can reach it yet: the kernel opens its
+ * bridge port only when it has done the whole order.
  */
-export function assignAddresses(
-  { netns, rt, ifName, index }: PodEnd,
-  { ips, families }: Pick<AddressPlan, "ips" | "families">,
-  { enableDad }: Pick<BridgeConf, "enableDad">,
-): void {
-  if (families.includes(6)) writeSysctl(`net/ipv6/conf/${ifName}/disable_ipv6`, 0, { netns });
-  for (const { address } of ips) {
-    const noDad = prefixFamily(address) === 6 && !enableDad;
-    try {
-      addAddress(rt, { index, address, ...(noDad ? { noDad } : {}) });
-    } catch (error) {
-      throw explain(error, `ips: address ${address} on ${ifName}`);
-    }
-  }
+function upStep(
+  { index }: PodEnd,
+  { disableContainerInterface: down }: Pick<BridgeConf, "disableContainerInterface">,
+): Step {
+  return {
+    request: setLinkRequest(index, { up: down ? undefined : true, ipv4: { acceptRedirects: 0, arpNotify: 1 } }),
+  };
 }
 
-export function setUp({ rt, index }: PodEnd): void {
-  setLink(rt, index, { up: true });
-}
-
-/**
- * Adds the routes; the link must be up. Another network's route to the same destination stays: a pod may have a default
- * route of each.
- * @throws CniError 7 that names the route that the kernel refused
- */
-export function addRoutes({ rt, index }: PodEnd, { ips, routes }: Pick<AddressPlan, "ips" | "routes">): void {
-  for (const route of kernelRoutes(routes, ips, index)) {
-    try {
-      prependRoute(rt, route);
-    } catch (error) {
-      throw explain(error, `routes: ${route.dst}${route.via === undefined ? "" : ` via ${route.via}`}`);
-    }
-  }
+function routeSteps({ index }: PodEnd, routes: readonly Route[], ips: AddressPlan["ips"]): readonly Step[] {
+  return kernelRoutes(routes, ips, index).map((route) => ({
+    request: prependRouteRequest(route),
+    subject: `routes: ${route.dst}${route.via === undefined ? "" : ` via ${route.via}`}`,
+  }));
 }
 
 /** The routes as the kernel takes them: without a gateway of its own, a route goes by way of the first of its family. */
@@ -97,7 +105,7 @@ export function kernelRoutes(routes: readonly Route[], ips: AddressPlan["ips"], 
   return [...unique.values()];
 }
 
-function explain(error: unknown, subject: string): unknown {
-  if (!(error instanceof NetlinkError)) return error;
+function explain(error: NetlinkError, subject: string | undefined): Error {
+  if (subject === undefined) return error;
   return new CniError(Code.invalidConfig, `${subject}: refused by the kernel: ${error.message}`, { cause: error });
 }

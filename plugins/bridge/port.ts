@@ -2,10 +2,12 @@ import { createHash } from "node:crypto";
 import { CniError, Code } from "../../cni/error.ts";
 import { type AttachmentName, formatMark, hostVethName, parseMark } from "../../kernel/mark.ts";
 import type { Netns } from "../../kernel/netns.ts";
-import { addLink, getLink, type Link, listLinks } from "../../kernel/rtnetlink/link.ts";
-import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
+import { createLink, deleteLink, getLink, type Link, listLinks, setLink } from "../../kernel/rtnetlink/link.ts";
+import type { BridgePort } from "../../kernel/rtnetlink/link-kinds/bridge-port.ts";
+import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
+import { setIpv6Conf } from "../../kernel/sysctl.ts";
 import { localMacFromHash, type Mac } from "../../net/mac.ts";
-import { networkGroup, refuseRouters } from "./bridge.ts";
+import { networkGroup } from "./bridge.ts";
 import type { BridgeConf } from "./conf.ts";
 import type { BridgeMachine } from "./machine.ts";
 
@@ -13,36 +15,60 @@ export interface PortOrder {
   readonly attachment: AttachmentName;
   readonly pod: { readonly namespace: string; readonly name: string } | undefined;
   readonly netns: Netns;
-  readonly bridge: { readonly index: number };
+  /** Index of the bridge. */
+  readonly bridge: number;
   readonly conf: Pick<BridgeConf, "mtu" | "mac" | "hairpinMode" | "portIsolation">;
 }
 
 /** What addPort made. */
 export interface Port {
-  readonly host: Link;
-  readonly mac: Mac;
+  /** Of the host's end. */
+  readonly index: number;
+  /** Of the pod's end, in the pod's namespace. */
+  readonly podIndex: number;
+  readonly podMac: Mac;
+  /** Of both ends. */
+  readonly mtu: number;
 }
 
 /**
- * Makes the veth whose one end is a port of the bridge and whose other end is the pod's interface, still down. The
+ * Makes the veth whose one end is a port of the bridge, up, and whose other end is the pod's interface, still down. The
  * pod's end is made where it stays: moving it there would wait for RCU under the rtnl lock. MAC addresses are derived
  * from the attachment, so nothing (udev's MACAddressPolicy) replaces them.
  * @throws NetlinkError EEXIST when either name is taken, ENODEV when the bridge is gone
  */
 export function addPort(rt: RouteSocket, { attachment, pod, netns, bridge, conf }: PortOrder): Port {
   const mac = podMac(attachment, conf);
-  const host = addLink(rt, {
-    name: hostVethName(attachment),
+  const name = hostVethName(attachment);
+  const { index, mtu, peerIndex } = createLink(rt, {
+    name,
     kind: "veth",
     mac: derivedMac(attachment, "host"),
     mtu: conf.mtu,
-    master: bridge.index,
+    master: bridge,
     group: networkGroup(attachment.network),
-    alias: formatMark({ role: "veth", ...attachment, pod }),
-    port: { hairpin: conf.hairpinMode, isolated: conf.portIsolation },
     peer: { name: attachment.ifName, netns, mac, mtu: conf.mtu },
   });
-  return { host, mac };
+  try {
+    if (peerIndex === undefined) throw new Error(`the kernel does not tell the other end of ${name}`);
+    // S5 for the host's end; it has no addresses, but it must not take any up either.
+    setIpv6Conf(name, { accept_ra: 0, accept_redirects: 0 });
+    setLink(rt, index, {
+      alias: formatMark({ role: "veth", ...attachment, pod }),
+      port: portFlags(conf),
+      ipv4: { acceptRedirects: 0 },
+      up: true,
+    });
+    return { index, podIndex: peerIndex, podMac: mac, mtu };
+  } catch (error) {
+    deleteLink(rt, index, { missingOk: true });
+    throw error;
+  }
+}
+
+/** What of the port is not as the kernel makes it. */
+function portFlags({ hairpinMode: hairpin, portIsolation: isolated }: PortOrder["conf"]): BridgePort | undefined {
+  return hairpin || isolated ? { hairpin, isolated } : undefined;
 }
 
 /** The MAC address that ADD gives the pod's end: the one asked for, or one that the attachment's names give. */
@@ -53,11 +79,6 @@ export function podMac(attachment: AttachmentName, { mac }: Pick<BridgeConf, "ma
 function derivedMac({ network, containerId, ifName }: AttachmentName, end: "host" | "pod"): Mac {
   const hash = createHash("sha256").update(`${network}\0${containerId}\0${ifName}\0${end}`).digest();
   return localMacFromHash(hash);
-}
-
-/** S5 for the host's end; it has no addresses, but it must not take any up either. */
-export function hardenPort(host: Link): void {
-  refuseRouters(host.name);
 }
 
 /**
@@ -95,15 +116,16 @@ export function listPorts(rt: RouteSocket, network: string): readonly Link[] {
 }
 
 /**
- * Refuses an attachment that exists already, before anything is touched.
+ * Refuses an attachment that exists already.
  * @throws CniError 4 when the pod has an interface of that name, or the node has the host end's
  */
-export function refuseTakenNames(node: RouteSocket, pod: RouteSocket, attachment: AttachmentName, netns: string): void {
+export function refuseTakenNames(node: RouteSocket, netns: Netns, attachment: AttachmentName): void {
   const { ifName, containerId } = attachment;
+  using pod = openRoute(netns);
   if (getLink(pod, ifName) !== undefined) {
     throw new CniError(
       Code.invalidEnvironment,
-      `CNI_IFNAME "${ifName}" exists already in ${netns}; run DEL first or choose another name`,
+      `CNI_IFNAME "${ifName}" exists already in ${netns.path}; run DEL first or choose another name`,
     );
   }
   const host = hostVethName(attachment);

@@ -2,40 +2,37 @@ import { mkdirSync } from "node:fs";
 import { messageOf } from "../../cni/error.ts";
 import type { JsonObject } from "../../cni/json.ts";
 import type { Logger } from "../../cni/log.ts";
-import { EMPTY_LISTING, type Listing, parseListing } from "../../firewall/listing.ts";
+import { parseListing } from "../../firewall/listing.ts";
 import {
-  addCheckedPort,
   addMacCheck,
-  LIST_MAC_CHECKS,
+  checkedPort,
+  checkedPortElements,
+  hasMacCheck,
   MAC_CHECK_CHAIN,
+  MAC_CHECK_SETS,
   type MacCheck,
-  macCheckElements,
   macCheckProblems,
-  removeMacChecks,
 } from "../../firewall/mac-check.ts";
 import {
   addMasqueradedPod,
-  createMasqueradedPod,
   EGRESS_CHAIN,
-  elementsOf,
   ensureMasqueradeNetwork,
-  getLocalSubnet,
-  LIST_MASQUERADED_PODS,
-  MASQUERADE_RULES,
+  MASQUERADE_SETS,
   type MasqueradedPod,
-  type MasqueradeElement,
   type MasqueradeNetwork,
   masqueradeChain,
-  masqueradeElements,
+  masqueradedPodElements,
+  masqueradeNetworkProblems,
   masqueradeProblems,
-  removeMasqueradedPods,
   removeMasqueradeNetwork,
   staleElements,
 } from "../../firewall/masquerade.ts";
-import { TABLE } from "../../firewall/nft-text.ts";
+import { type NftView, TABLE } from "../../firewall/nft-text.ts";
 import { openLock } from "../../kernel/flock.ts";
 import { type AttachmentName, attachmentKey, hostVethName } from "../../kernel/mark.ts";
-import { type Nft, NftError } from "../../kernel/nftables/nft.ts";
+import { isNetlinkError } from "../../kernel/netlink/error.ts";
+import type { NftElement } from "../../kernel/nftables/element-message.ts";
+import type { NftElements } from "../../kernel/nftables/elements.ts";
 import type { NftFamily, NftProbe } from "../../kernel/nftables/probe.ts";
 import type { Mac } from "../../net/mac.ts";
 import { networkOf, type Prefix, prefixAddress } from "../../net/prefix.ts";
@@ -55,7 +52,18 @@ interface Masquerade {
   readonly pod: MasqueradedPod;
 }
 
+/** What an attachment needs. */
+interface Intents {
+  readonly masquerade: Masquerade | undefined;
+  readonly macCheck: MacCheck | undefined;
+}
+
+/** All sets that have elements of attachments. */
+export const RULE_SETS = [...MASQUERADE_SETS, ...MAC_CHECK_SETS] as const;
+
 const RUN_FOLDER = "/run/podwire";
+/** How many times elements that others remove at the same moment are looked for. */
+const ATTEMPTS = 5;
 
 /**
  * Puts the attachment's rules, all in one transaction.
@@ -63,75 +71,78 @@ const RUN_FOLDER = "/run/podwire";
  */
 export function putRules(machine: BridgeMachine, name: AttachmentName, subject: RuleSubject): () => void {
   const { network } = name;
-  const { masquerade, macCheck } = intents(name, subject);
+  const intended = intents(name, subject);
+  const { masquerade, macCheck } = intended;
   if (masquerade === undefined && macCheck === undefined) return () => {};
   using _lock = lockTables();
-  using nft = machine.openNft();
   using probe = machine.openNftProbe();
+  using elements = machine.openNftElements();
+  const view = viewOf(probe, elements);
+  if (isPrepared(view, intended) && createRules(elements, intended)) return () => deleteRules(machine, name);
+
   const fresh = {
     network: masquerade !== undefined && !probe.hasChain("inet", TABLE, masqueradeChain(network)),
     bridge: macCheck !== undefined && !probe.hasTable("bridge", TABLE),
   };
-  const undo = () => {
+  using nft = machine.openNft();
+  nft.run(masqueradeText(masquerade, elements) + (macCheck === undefined ? "" : addMacCheck(macCheck)));
+  return () => {
     deleteRules(machine, name);
     if (fresh.network) deleteMasqueradeNetwork(machine, network);
     if (fresh.bridge) deleteTableIfEmpty(machine, "bridge");
   };
+}
+
+function viewOf(probe: NftProbe, elements: NftElements): NftView {
+  return {
+    countRules: (family, table, chain) => probe.countRules(family, table, chain),
+    get: (set, key) => elements.get(set, key),
+  };
+}
+
+/** Whether all is there that serves more than one attachment, as far as CHECK would notice. */
+function isPrepared(view: NftView, { masquerade, macCheck }: Intents): boolean {
+  if (macCheck !== undefined && !hasMacCheck(view)) return false;
+  return masquerade === undefined || masqueradeNetworkProblems(view, masquerade.network).length === 0;
+}
+
+/** The attachment's own elements, which are usually all that is missing; false when one of them is there already. */
+function createRules(elements: NftElements, { masquerade, macCheck }: Intents): boolean {
   try {
-    nft.run(usualText(nft, probe, masquerade) + macCheckText(probe, macCheck));
-  } catch (error) {
-    if (!(error instanceof NftError)) throw error;
-    // Left by a lost DEL, or by a network that was renamed: the addresses are this pod's now.
-    const present = masqueradeElements(listSets(machine, "inet", nft, LIST_MASQUERADED_PODS));
-    nft.run(fullText(masquerade, present) + macCheckText(probe, macCheck));
-  }
-  return undo;
-}
-
-/** Where all that the network needs is there, the pod's own elements are enough. */
-function usualText(nft: Nft, probe: NftProbe, masquerade: Masquerade | undefined): string {
-  if (masquerade === undefined) return "";
-  return hasNetwork(nft, probe, masquerade.network) ? createMasqueradedPod(masquerade.pod) : fullText(masquerade, []);
-}
-
-function fullText(masquerade: Masquerade | undefined, present: readonly MasqueradeElement[]): string {
-  if (masquerade === undefined) return "";
-  return ensureMasqueradeNetwork(masquerade.network) + addMasqueradedPod(masquerade.pod, present);
-}
-
-function macCheckText(probe: NftProbe, macCheck: MacCheck | undefined): string {
-  if (macCheck === undefined) return "";
-  return probe.countRules("bridge", TABLE, MAC_CHECK_CHAIN) === 1 ? addCheckedPort(macCheck) : addMacCheck(macCheck);
-}
-
-/** Whether chains and sets are as {@link ensureMasqueradeNetwork} makes them, as far as CHECK would notice. */
-function hasNetwork(nft: Nft, probe: NftProbe, { network, localSubnets }: MasqueradeNetwork): boolean {
-  const { egress, network: own } = MASQUERADE_RULES;
-  if (probe.countRules("inet", TABLE, EGRESS_CHAIN) !== egress) return false;
-  if (probe.countRules("inet", TABLE, masqueradeChain(network)) !== own) return false;
-  try {
-    for (const subnet of localSubnets) nft.listText(getLocalSubnet(network, subnet));
+    elements.change({
+      create: [
+        ...(masquerade === undefined ? [] : masqueradedPodElements(masquerade.pod)),
+        ...(macCheck === undefined ? [] : checkedPortElements(macCheck)),
+      ],
+    });
     return true;
   } catch (error) {
-    if (error instanceof NftError) return false;
+    if (isNetlinkError(error, "EEXIST", "ENOENT")) return false;
     throw error;
   }
+}
+
+/** What is left there by a lost DEL, or by a network that was renamed, goes: the addresses are this pod's now. */
+function masqueradeText(masquerade: Masquerade | undefined, elements: NftElements): string {
+  if (masquerade === undefined) return "";
+  const present = masqueradedPodElements(masquerade.pod).flatMap(({ of, key }) => elements.get(of, key) ?? []);
+  return ensureMasqueradeNetwork(masquerade.network) + addMasqueradedPod(masquerade.pod, present);
 }
 
 /** What of the attachment's rules is not there, in sentences. */
 export function ruleProblems(machine: BridgeMachine, name: AttachmentName, subject: RuleSubject): readonly string[] {
   const { masquerade, macCheck } = intents(name, subject);
   if (masquerade === undefined && macCheck === undefined) return [];
-  using nft = machine.openNft();
+  using probe = machine.openNftProbe();
+  using elements = machine.openNftElements();
+  const view = viewOf(probe, elements);
   return [
-    ...(masquerade === undefined
-      ? []
-      : masqueradeProblems(listTable(machine, "inet", nft), masquerade.network, masquerade.pod)),
-    ...(macCheck === undefined ? [] : macCheckProblems(listTable(machine, "bridge", nft), macCheck)),
+    ...(masquerade === undefined ? [] : masqueradeProblems(view, masquerade.network, masquerade.pod)),
+    ...(macCheck === undefined ? [] : macCheckProblems(view, macCheck)),
   ];
 }
 
-function intents(name: AttachmentName, { mac, addresses, conf }: RuleSubject) {
+function intents(name: AttachmentName, { mac, addresses, conf }: RuleSubject): Intents {
   const { network } = name;
   const owner = attachmentKey(name);
   const masquerade =
@@ -162,10 +173,7 @@ export function whereRulesMatter(raw: JsonObject, log: Pick<Logger, "warn">, wor
 /** Removes the attachment's rules, whatever they are: elements that carry its key. */
 export function deleteRules(machine: BridgeMachine, name: AttachmentName): void {
   const owner = attachmentKey(name);
-  runAtOnce(machine, [
-    masqueradeRemoval(machine, (elements) => elementsOf(elements, owner)),
-    macCheckRemoval(machine, (element) => element.owner === owner),
-  ]);
+  removeElements(machine, (elements) => elements.commented(RULE_SETS, owner));
 }
 
 /**
@@ -178,10 +186,25 @@ export function pruneRules(
   validKeys: ReadonlySet<string>,
   portExists: (name: string) => boolean,
 ): void {
-  runAtOnce(machine, [
-    masqueradeRemoval(machine, (elements) => staleElements(elements, network, validKeys)),
-    macCheckRemoval(machine, ({ key }) => !portExists(key.split('"')[1] ?? "")),
+  removeElements(machine, (elements) => [
+    ...staleElements(elements.list(MASQUERADE_SETS), network, validKeys),
+    ...elements.list(MAC_CHECK_SETS).filter((element) => !portExists(checkedPort(element))),
   ]);
+}
+
+/** One transaction. One that somebody else was faster to remove makes the kernel refuse it, and then we look again. */
+function removeElements(machine: BridgeMachine, choose: (elements: NftElements) => readonly NftElement[]): void {
+  using elements = machine.openNftElements();
+  for (let attempt = 1; ; attempt++) {
+    const chosen = choose(elements);
+    if (chosen.length === 0) return;
+    try {
+      elements.change({ remove: chosen });
+      return;
+    } catch (error) {
+      if (!isNetlinkError(error, "ENOENT") || attempt === ATTEMPTS) throw error;
+    }
+  }
 }
 
 /** Removes what the network's rules stood on, once it has no attachments, and tables of ours that then hold nothing. */
@@ -206,7 +229,7 @@ function deleteTableIfEmpty(machine: BridgeMachine, family: NftFamily): void {
   using _lock = lockTables();
   using nft = machine.openNft();
   if (!hasTable(machine, family)) return; // while we waited
-  const { sets, chains } = listTable(machine, family, nft);
+  const { sets, chains } = parseListing(nft.query(`list table ${family} ${TABLE}`));
   const inUse = [...sets.values()].some(({ elements }) => elements.length > 0);
   const others = [...chains.keys()].some((chain) => chain !== EGRESS_CHAIN && chain !== MAC_CHECK_CHAIN);
   if (!inUse && !others) nft.run(`delete table ${family} ${TABLE}\n`);
@@ -216,54 +239,6 @@ function deleteTableIfEmpty(machine: BridgeMachine, family: NftFamily): void {
 function lockTables(): Disposable {
   mkdirSync(RUN_FOLDER, { recursive: true, mode: 0o700 });
   return openLock(`${RUN_FOLDER}/nft.lock`);
-}
-
-// Most nodes' DELs have no table to look into, and then the library is not even loaded.
-function masqueradeRemoval(
-  machine: BridgeMachine,
-  choose: (elements: readonly MasqueradeElement[]) => readonly MasqueradeElement[],
-): string {
-  if (!hasTable(machine, "inet")) return "";
-  using nft = machine.openNft();
-  return removeMasqueradedPods(choose(masqueradeElements(listSets(machine, "inet", nft, LIST_MASQUERADED_PODS))));
-}
-
-function macCheckRemoval(
-  machine: BridgeMachine,
-  choose: (element: ReturnType<typeof macCheckElements>[number]) => boolean,
-): string {
-  if (!hasTable(machine, "bridge")) return "";
-  using nft = machine.openNft();
-  return removeMacChecks(macCheckElements(listSets(machine, "bridge", nft, LIST_MAC_CHECKS)).filter(choose));
-}
-
-/** Each transaction that removes something makes the next one wait for an RCU grace period (12 ms). */
-function runAtOnce(machine: BridgeMachine, transactions: readonly string[]): void {
-  const text = transactions.join("");
-  if (text === "") return;
-  using nft = machine.openNft();
-  nft.run(text);
-}
-
-/** The sets that the commands list; when one of them is not there, all that our table has. */
-function listSets(machine: BridgeMachine, family: NftFamily, nft: Nft, commands: readonly string[]): Listing {
-  if (!hasTable(machine, family)) return EMPTY_LISTING;
-  try {
-    const listings = commands.map((command) => read(nft, command));
-    return { sets: new Map(listings.flatMap(({ sets }) => [...sets])), chains: new Map() };
-  } catch (error) {
-    if (!(error instanceof NftError)) throw error;
-    return listTable(machine, family, nft);
-  }
-}
-
-/** Our table of the family; an empty listing when there is none. */
-function listTable(machine: BridgeMachine, family: NftFamily, nft: Nft): Listing {
-  return hasTable(machine, family) ? read(nft, `list table ${family} ${TABLE}`) : EMPTY_LISTING;
-}
-
-function read(nft: Nft, command: string): Listing {
-  return parseListing(nft.query(command));
 }
 
 function hasTable(machine: BridgeMachine, family: NftFamily): boolean {

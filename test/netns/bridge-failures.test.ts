@@ -17,10 +17,18 @@ t.test("P4: whatever fails in an ADD, nothing of it is left", async (t) => {
     ["IPAM has no address", { ips: [] }, ":", {}, { code: 7, msg: /ips is empty/ }, "ADD DEL"],
     [
       "the kernel refuses an address",
-      { ips: [{ address: "ff02::7/64" }] },
+      { ips: [{ address: "ff02::7/64", gateway: "fd00:22::1" }] },
       ":",
       {},
       { code: 7, msg: /ff02::7/ },
+      "ADD DEL",
+    ],
+    [
+      "the kernel refuses a gateway",
+      { ips: [{ address: "ff02::7/64" }] },
+      ":",
+      {},
+      { code: 7, msg: /ff02::1/ },
       "ADD DEL",
     ],
     [

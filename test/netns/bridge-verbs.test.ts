@@ -10,7 +10,7 @@ import {
   kernelState,
   RANGE_4,
 } from "./bridge-fixture.ts";
-import { startNode } from "./harness/node.ts";
+import { HOSTED, startNode } from "./harness/node.ts";
 
 /** Puts an empty file in the place of libnftables, in the node alone. */
 const HIDE_NFTABLES = `for file in $(/sbin/ldconfig -p | sed -n 's/.*libnftables.so.* => //p'); do mount --bind /dev/null "$file"; done`;
@@ -156,36 +156,39 @@ t.test("P17: each version's result has that version's shape", async (t) => {
   }
 });
 
-t.test(
-  "without nftables: STATUS says so, ADD with rules leaves nothing, and networks without rules work",
-  async (t) => {
-    const node = await startNode(t);
-    await node.sh(HIDE_NFTABLES);
-    const pod = await node.pod("pod");
-    const before = await kernelState(node);
-    t.match((await node.runtime.call("STATUS", undefined, FULL)).json, { code: 50, msg: /nftables cannot be used/ });
-    t.match(await node.cni("ADD", pod, FULL), { code: 1 });
-    t.equal(await kernelState(node), before);
-    t.match(await node.cni("DEL", pod, FULL), { code: 0, stderr: "" }, "the kernel has no table of ours");
+// An agent that runs has loaded the library, and keeps it.
+if (!HOSTED) {
+  t.test(
+    "without nftables: STATUS says so, ADD with rules leaves nothing, and networks without rules work",
+    async (t) => {
+      const node = await startNode(t);
+      await node.sh(HIDE_NFTABLES);
+      const pod = await node.pod("pod");
+      const before = await kernelState(node);
+      t.match((await node.runtime.call("STATUS", undefined, FULL)).json, { code: 50, msg: /nftables cannot be used/ });
+      t.match(await node.cni("ADD", pod, FULL), { code: 1 });
+      t.equal(await kernelState(node), before);
+      t.match(await node.cni("DEL", pod, FULL), { code: 0, stderr: "" }, "the kernel has no table of ours");
 
-    t.match(await node.runtime.call("STATUS", undefined, bridgeConf()), { code: 0 });
-    await attach(node, pod, bridgeConf());
-    t.match(await node.cni("DEL", pod, bridgeConf()), { code: 0, stderr: "" });
-    t.match(await collect(node, [], bridgeConf()), { code: 0 });
-    t.equal(await kernelState(node), before);
-  },
-);
+      t.match(await node.runtime.call("STATUS", undefined, bridgeConf()), { code: 0 });
+      await attach(node, pod, bridgeConf());
+      t.match(await node.cni("DEL", pod, bridgeConf()), { code: 0, stderr: "" });
+      t.match(await collect(node, [], bridgeConf()), { code: 0 });
+      t.equal(await kernelState(node), before);
+    },
+  );
 
-t.test(
-  "nftables gone while a table of ours is there: DEL keeps the address, unless no rules are asked for",
-  async (t) => {
-    const node = await startNode(t);
-    const pod = await node.pod("pod");
-    await attach(node, pod, FULL);
-    await node.sh(HIDE_NFTABLES);
-    t.match(await node.cni("DEL", pod, FULL), { code: 1, json: { msg: /rules.*libnftables1/ } });
-    t.match(await node.sh("ls /var/lib/cni/networks/test"), "10.22.0.2");
-    t.match(await node.cni("DEL", pod, bridgeConf()), { code: 0, stderr: /nftables/ });
-    t.notMatch(await node.sh("ls /var/lib/cni/networks/test"), "10.22.0.2");
-  },
-);
+  t.test(
+    "libnftables gone while a table of ours is there: DEL does not need it, GC of the last attachment says so",
+    async (t) => {
+      const node = await startNode(t);
+      const pod = await node.pod("pod");
+      await attach(node, pod, FULL);
+      await node.sh(HIDE_NFTABLES);
+      t.match(await node.cni("DEL", pod, FULL), { code: 0, stderr: "" });
+      t.match(await collect(node, [], FULL), { code: 1, json: { msg: /rules.*libnftables1/ } });
+      t.match(await collect(node, [], bridgeConf()), { code: 0, stderr: /nftables/ });
+      t.notMatch(await node.sh("ls /var/lib/cni/networks/test"), "10.22.0.2");
+    },
+  );
+}

@@ -2,166 +2,187 @@ import t from "tap";
 import { EMPTY_LISTING, type Listing, parseListing } from "../../firewall/listing.ts";
 import {
   addMacCheck,
-  LIST_MAC_CHECKS,
-  macCheckElements,
+  checkedPortElements,
+  MAC_CHECK_SETS,
+  type MacCheck,
   macCheckProblems,
-  removeMacChecks,
 } from "../../firewall/mac-check.ts";
 import {
   addMasqueradedPod,
-  elementsOf,
   ensureMasqueradeNetwork,
-  getMasqueradedPod,
-  LIST_MASQUERADED_PODS,
-  masqueradeElements,
+  MASQUERADE_SETS,
+  masqueradedPodElements,
   masqueradeProblems,
-  parseMasqueradedPod,
-  removeMasqueradedPods,
   removeMasqueradeNetwork,
   staleElements,
 } from "../../firewall/masquerade.ts";
 import { overlayMasquerade, tunnelGuard } from "../../firewall/node-rules.ts";
 import { difference, type Ruleset } from "../../firewall/ruleset.ts";
-import { parseAddress } from "../../net/address.ts";
+import { type NftElements, openNftElements } from "../../kernel/nftables/elements.ts";
+import { openNft } from "../../kernel/nftables/nft.ts";
+import { openNftProbe } from "../../kernel/nftables/probe.ts";
+import { addressFromBytes, parseAddress } from "../../net/address.ts";
 import { parseMac } from "../../net/mac.ts";
 import { parsePrefix } from "../../net/prefix.ts";
-import { openSandbox, type Sandbox } from "./sandbox.ts";
+import { type KernelNode, makeNode } from "./kernel-node.ts";
 
 const network = "blue.net";
 const net = { network, localSubnets: ["10.22.0.0/16", "fd00:22::/64"].map(parsePrefix) };
 const red = { network, owner: "aaaaaaaaaaaaaaaa", addresses: ["10.22.0.2", "fd00:22::2"].map(parseAddress) };
 const blue = { ...red, owner: "bbbbbbbbbbbbbbbb", addresses: ["10.22.0.3"].map(parseAddress) };
 
-const apply = (sandbox: Sandbox, text: string) => sandbox.sh("nft -f -", text);
-const ruleset = (sandbox: Sandbox) => sandbox.sh("nft list ruleset");
-function list(sandbox: Sandbox, ...commands: readonly string[]): Listing {
-  return parseListing(commands.flatMap((command) => JSON.parse(sandbox.sh(`nft -j '${command}'`)).nftables));
+function apply(node: KernelNode, text: string): void {
+  using nft = openNft(node.netns);
+  nft.run(text);
+}
+const ruleset = (node: KernelNode) => node.text("nft list ruleset");
+function list(node: KernelNode, ...commands: readonly string[]): Listing {
+  return parseListing(
+    commands.flatMap((command) => (node.json(`nft -j '${command}'`) as { nftables: object[] }).nftables),
+  );
+}
+function withElements<T>(node: KernelNode, work: (elements: NftElements) => T): T {
+  using elements = openNftElements(node.netns);
+  return work(elements);
+}
+const masqueraded = (node: KernelNode) => withElements(node, (elements) => elements.list(MASQUERADE_SETS));
+const owners = (node: KernelNode) => masqueraded(node).map(({ comment }) => comment);
+function problemsOf(node: KernelNode, network: typeof net, pod: typeof red): string[] {
+  using probe = openNftProbe(node.netns);
+  using elements = openNftElements(node.netns);
+  return masqueradeProblems({ countRules: probe.countRules, get: elements.get }, network, pod);
+}
+function checkProblems(node: KernelNode, check: MacCheck): string[] {
+  using probe = openNftProbe(node.netns);
+  using elements = openNftElements(node.netns);
+  return macCheckProblems({ countRules: probe.countRules, get: elements.get }, check);
 }
 
 t.test("masquerading set up again is the same ruleset: no rule doubles", async (t) => {
-  const sandbox = openSandbox(t);
-  apply(sandbox, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
-  const once = ruleset(sandbox);
-  apply(sandbox, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
-  t.equal(ruleset(sandbox), once);
-  apply(sandbox, ensureMasqueradeNetwork({ ...net, network: "other" }));
-  t.equal(ruleset(sandbox).match(/vmap @egress4/g)?.length, 1, "one rule for all networks");
+  const node = makeNode(t);
+  apply(node, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
+  const once = ruleset(node);
+  apply(node, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
+  t.equal(ruleset(node), once);
+  apply(node, ensureMasqueradeNetwork({ ...net, network: "other" }));
+  t.equal(ruleset(node).match(/vmap @egress4/g)?.length, 1, "one rule for all networks");
 });
 
 t.test("P3: a pod's elements are found by its attachment alone and removed, twice", async (t) => {
-  const sandbox = openSandbox(t);
-  apply(sandbox, ensureMasqueradeNetwork(net) + addMasqueradedPod(blue));
-  const before = ruleset(sandbox);
-  apply(sandbox, addMasqueradedPod(red));
-  t.not(ruleset(sandbox), before);
-  const mine = elementsOf(masqueradeElements(list(sandbox, ...LIST_MASQUERADED_PODS)), red.owner);
-  t.strictSame(
-    mine.map(({ address }) => address),
-    red.addresses,
-  );
-  const got = red.addresses.map((address) => parseMasqueradedPod(sandbox.sh(`nft '${getMasqueradedPod(address)}'`)));
-  t.strictSame(got, mine, "asked for by address, the answer is the same");
-  apply(sandbox, removeMasqueradedPods(mine));
-  t.equal(ruleset(sandbox), before);
-  apply(sandbox, removeMasqueradedPods(mine));
-  t.equal(ruleset(sandbox), before, "what is gone already is no error");
+  const node = makeNode(t);
+  apply(node, ensureMasqueradeNetwork(net) + addMasqueradedPod(blue));
+  const before = ruleset(node);
+  apply(node, addMasqueradedPod(red));
+  t.not(ruleset(node), before);
+  withElements(node, (elements) => {
+    const mine = elements.commented(MASQUERADE_SETS, red.owner);
+    t.strictSame(
+      mine.map(({ key }) => addressFromBytes(key)),
+      red.addresses,
+    );
+    const got = masqueradedPodElements(red).map(({ of, key }) => elements.get(of, key));
+    t.strictSame(got, mine, "asked for by address, the answer is the same");
+    elements.change({ remove: mine });
+    t.equal(ruleset(node), before);
+    t.throws(() => elements.change({ remove: mine }), { code: "ENOENT" });
+    t.equal(ruleset(node), before, "what is gone is refused, and nothing else happens");
+    elements.change({ create: masqueradedPodElements(red) });
+    t.strictSame(problemsOf(node, net, red), [], "made without nft's help it is the same");
+    t.throws(() => elements.change({ create: masqueradedPodElements(red) }), { code: "EEXIST" });
+  });
 });
 
 t.test("an address taken over by another attachment is not removed by the first one's late DEL", async (t) => {
-  const sandbox = openSandbox(t);
-  apply(sandbox, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
-  apply(sandbox, addMasqueradedPod({ ...blue, addresses: red.addresses }));
-  const elements = masqueradeElements(list(sandbox, ...LIST_MASQUERADED_PODS));
-  t.strictSame(elementsOf(elements, red.owner), []);
-  t.equal(elementsOf(elements, blue.owner).length, 2);
+  const node = makeNode(t);
+  apply(node, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
+  apply(node, addMasqueradedPod({ ...blue, addresses: red.addresses }));
+  t.strictSame(owners(node), [blue.owner, blue.owner]);
 });
 
 t.test("an address that a pod of another network left behind is taken over after a look at the table", async (t) => {
-  const sandbox = openSandbox(t);
+  const node = makeNode(t);
   const late = { ...red, network: "other", owner: "cccccccccccccccc" };
-  apply(sandbox, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
-  apply(sandbox, ensureMasqueradeNetwork({ ...net, network: "other" }));
-  t.throws(() => apply(sandbox, addMasqueradedPod(late)), /exists/);
-  apply(sandbox, addMasqueradedPod(late, masqueradeElements(list(sandbox, ...LIST_MASQUERADED_PODS))));
-  const owners = masqueradeElements(list(sandbox, ...LIST_MASQUERADED_PODS)).map(({ owner }) => owner);
-  t.strictSame(owners, [late.owner, late.owner]);
-  t.strictSame(masqueradeProblems(list(sandbox, "list table inet podwire"), { ...net, network: "other" }, late), []);
+  apply(node, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
+  apply(node, ensureMasqueradeNetwork({ ...net, network: "other" }));
+  t.throws(() => apply(node, addMasqueradedPod(late)), /exists/);
+  apply(node, addMasqueradedPod(late, masqueraded(node)));
+  t.strictSame(owners(node), [late.owner, late.owner]);
+  t.strictSame(problemsOf(node, { ...net, network: "other" }, late), []);
 });
 
 t.test("P1: GC removes what is not valid, in its network only", async (t) => {
-  const sandbox = openSandbox(t);
+  const node = makeNode(t);
   const other = { network: "other", owner: "cccccccccccccccc", addresses: ["10.99.0.2"].map(parseAddress) };
-  apply(sandbox, ensureMasqueradeNetwork(net) + addMasqueradedPod(red) + addMasqueradedPod(blue));
-  apply(sandbox, ensureMasqueradeNetwork({ ...net, network: "other" }) + addMasqueradedPod(other));
-  const elements = masqueradeElements(list(sandbox, ...LIST_MASQUERADED_PODS));
-  apply(sandbox, removeMasqueradedPods(staleElements(elements, network, new Set([blue.owner]))));
-  const left = masqueradeElements(list(sandbox, ...LIST_MASQUERADED_PODS)).map(({ owner }) => owner);
-  t.strictSame(left.sort(), [blue.owner, other.owner]);
+  apply(node, ensureMasqueradeNetwork(net) + addMasqueradedPod(red) + addMasqueradedPod(blue));
+  apply(node, ensureMasqueradeNetwork({ ...net, network: "other" }) + addMasqueradedPod(other));
+  withElements(node, (elements) => {
+    elements.change({ remove: staleElements(elements.list(MASQUERADE_SETS), network, new Set([blue.owner])) });
+  });
+  t.strictSame(owners(node).sort(), [blue.owner, other.owner]);
 });
 
 t.test("a network with pods is not removed, one without is", async (t) => {
-  const sandbox = openSandbox(t);
-  apply(sandbox, ensureMasqueradeNetwork({ ...net, network: "other" }));
-  const before = ruleset(sandbox);
-  apply(sandbox, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
-  const inUse = ruleset(sandbox);
-  t.throws(() => apply(sandbox, removeMasqueradeNetwork(network)), /busy/);
-  t.equal(ruleset(sandbox), inUse);
-  const mine = elementsOf(masqueradeElements(list(sandbox, ...LIST_MASQUERADED_PODS)), red.owner);
-  apply(sandbox, removeMasqueradedPods(mine) + removeMasqueradeNetwork(network));
-  t.equal(ruleset(sandbox), before);
-  apply(sandbox, removeMasqueradeNetwork(network));
-  t.equal(ruleset(sandbox), before);
+  const node = makeNode(t);
+  apply(node, ensureMasqueradeNetwork({ ...net, network: "other" }));
+  const before = ruleset(node);
+  apply(node, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
+  const inUse = ruleset(node);
+  t.throws(() => apply(node, removeMasqueradeNetwork(network)), /busy/);
+  t.equal(ruleset(node), inUse);
+  withElements(node, (elements) => elements.change({ remove: elements.commented(MASQUERADE_SETS, red.owner) }));
+  apply(node, removeMasqueradeNetwork(network));
+  t.equal(ruleset(node), before);
+  apply(node, removeMasqueradeNetwork(network));
+  t.equal(ruleset(node), before);
 });
 
 t.test("subnets are added to a network as pods bring them", async (t) => {
-  const sandbox = openSandbox(t);
-  apply(sandbox, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
+  const node = makeNode(t);
+  apply(node, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
   for (const subnet of ["10.22.7.0/24", "10.23.0.0/16", "10.24.0.0/16", "10.22.0.0/16"].map(parsePrefix)) {
-    apply(sandbox, ensureMasqueradeNetwork({ ...net, localSubnets: [subnet] }));
-    const listing = list(sandbox, "list table inet podwire");
-    t.strictSame(masqueradeProblems(listing, { ...net, localSubnets: [...net.localSubnets, subnet] }, red), []);
+    apply(node, ensureMasqueradeNetwork({ ...net, localSubnets: [subnet] }));
+    t.strictSame(problemsOf(node, { ...net, localSubnets: [...net.localSubnets, subnet] }, red), []);
+  }
+  for (const wider of ["10.0.0.0/8", "10.20.0.0/14", "10.25.0.0/16"].map(parsePrefix)) {
+    t.match(problemsOf(node, { ...net, localSubnets: [wider] }, red).join(), /is not exempt/);
   }
 });
 
 t.test("P14: CHECK names each thing that is missing", async (t) => {
-  const sandbox = openSandbox(t);
+  const node = makeNode(t);
   const all = ensureMasqueradeNetwork(net) + addMasqueradedPod(red);
-  const problems = () => masqueradeProblems(list(sandbox, "list table inet podwire"), net, red);
-  t.match(
-    masqueradeProblems(EMPTY_LISTING, net, red).join("; "),
-    /chain egress.*chain network_.*10.22.0.0\/16.*10.22.0.2/,
-  );
+  const problems = () => problemsOf(node, net, red);
+  t.match(problems().join("; "), /chain egress.*chain network_.*10.22.0.0\/16.*10.22.0.2/);
   for (const [damage, said] of [
     ["flush chain inet podwire egress", /chain egress .* changed/],
     ["flush map inet podwire egress6", /fd00:22::2 is not masqueraded/],
     ["flush set inet podwire $(nft list table inet podwire | grep -o 'near4_[0-9a-f]*' | head -1)", /10.22.0.0\/16/],
   ] as const) {
-    apply(sandbox, all);
+    apply(node, all);
     t.strictSame(problems(), []);
-    sandbox.sh(`nft ${damage}`);
+    node.text(`nft ${damage}`);
     t.match(problems().join("; "), said);
   }
 });
 
-t.test("the MAC check is idempotent, found by its attachment, removed twice, and CHECK sees it", async (t) => {
-  const sandbox = openSandbox(t);
+t.test("the MAC check is idempotent, found by its attachment, removed, and CHECK sees it", async (t) => {
+  const node = makeNode(t);
   const check = { owner: red.owner, port: "pw0123456789ab", mac: parseMac("0a:58:0a:16:00:02") };
   const other = { owner: blue.owner, port: "pwba9876543210", mac: parseMac("0a:58:0a:16:00:03") };
-  apply(sandbox, addMacCheck(other));
-  const before = ruleset(sandbox);
-  apply(sandbox, addMacCheck(check));
-  const once = ruleset(sandbox);
-  apply(sandbox, addMacCheck(check));
-  t.equal(ruleset(sandbox), once);
-  t.strictSame(macCheckProblems(list(sandbox, "list table bridge podwire"), check), []);
-  const mine = macCheckElements(list(sandbox, ...LIST_MAC_CHECKS)).filter(({ owner }) => owner === check.owner);
-  t.equal(mine.length, 2);
-  for (const _ of ["once", "twice"]) {
-    apply(sandbox, removeMacChecks(mine));
-    t.equal(ruleset(sandbox), before);
-  }
-  t.equal(macCheckProblems(list(sandbox, "list table bridge podwire"), check).length, 2);
+  apply(node, addMacCheck(other));
+  const before = ruleset(node);
+  apply(node, addMacCheck(check));
+  const once = ruleset(node);
+  apply(node, addMacCheck(check));
+  t.equal(ruleset(node), once);
+  t.strictSame(checkProblems(node, check), []);
+  withElements(node, (elements) => {
+    elements.change({ remove: elements.commented(MAC_CHECK_SETS, check.owner) });
+    t.equal(ruleset(node), before);
+    t.equal(checkProblems(node, check).length, 2);
+    elements.change({ create: checkedPortElements(check) });
+    t.equal(ruleset(node), once, "made without nft's help it is the same");
+  });
 });
 
 const overlay = {
@@ -183,14 +204,14 @@ for (const [name, rules, changed] of [
   ],
 ] as const) {
   t.test(`F8: ${name}: no change is no write, and damage or a new intent is one transaction`, async (t) => {
-    const sandbox = openSandbox(t);
-    const listing = () => list(sandbox, "list table inet podwire");
-    apply(sandbox, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
-    const pods = ruleset(sandbox);
+    const node = makeNode(t);
+    const listing = () => list(node, "list table inet podwire");
+    apply(node, ensureMasqueradeNetwork(net) + addMasqueradedPod(red));
+    const pods = ruleset(node);
     const make = (wanted: Ruleset) => {
-      apply(sandbox, difference(wanted, listing()));
+      apply(node, difference(wanted, listing()));
       t.equal(difference(wanted, listing()), "", "and then nothing is left to do");
-      return ruleset(sandbox);
+      return ruleset(node);
     };
     const whole = make(rules);
     const set = rules.sets[0]?.name ?? "";
@@ -203,28 +224,28 @@ for (const [name, rules, changed] of [
       `add chain inet podwire ${rules.prefix}stray`,
       `flush chain inet podwire ${chain}; nft delete chain inet podwire ${chain}`,
     ]) {
-      sandbox.sh(`nft ${damage}`);
+      node.text(`nft ${damage}`);
       t.not(difference(rules, listing()), "", damage);
       make(rules);
-      t.strictSame(sortBlocks(ruleset(sandbox)), sortBlocks(whole), damage);
+      t.strictSame(sortBlocks(ruleset(node)), sortBlocks(whole), damage);
     }
     make(changed);
     t.notMatch(difference(rules, listing()), /flush/, "elements change one by one");
     make(rules);
     make({ ...rules, sets: [], chains: [] });
-    t.equal(ruleset(sandbox), pods, "the pods' part of the table was never touched");
+    t.equal(ruleset(node), pods, "the pods' part of the table was never touched");
   });
 }
 
 t.test("S15: a set of ours that somebody made with another type is made anew", async (t) => {
-  const sandbox = openSandbox(t);
+  const node = makeNode(t);
   const rules = overlayMasquerade(overlay);
-  apply(sandbox, difference(rules, EMPTY_LISTING));
-  const whole = ruleset(sandbox);
-  sandbox.sh(`nft 'flush chain inet podwire overlay_egress; delete set inet podwire overlay_own4;
+  apply(node, difference(rules, EMPTY_LISTING));
+  const whole = ruleset(node);
+  node.text(`nft 'flush chain inet podwire overlay_egress; delete set inet podwire overlay_own4;
     add set inet podwire overlay_own4 { type inet_service; }'`);
-  apply(sandbox, difference(rules, list(sandbox, "list table inet podwire")));
-  t.strictSame(sortBlocks(ruleset(sandbox)), sortBlocks(whole));
+  apply(node, difference(rules, list(node, "list table inet podwire")));
+  t.strictSame(sortBlocks(ruleset(node)), sortBlocks(whole));
 });
 
 /** Chains and sets in any order, for a new one comes last. */

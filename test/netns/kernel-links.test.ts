@@ -1,11 +1,21 @@
 import { existsSync } from "node:fs";
+import { release } from "node:os";
 import t from "tap";
 import { NetlinkError } from "../../kernel/netlink/error.ts";
 import { createNamedNetns, currentNetns, deleteNamedNetns, inNetns, openNetns } from "../../kernel/netns.ts";
-import { addAddress } from "../../kernel/rtnetlink/address.ts";
-import { addLink, deleteLink, deleteLinkGroup, getLink, listLinks, setLink } from "../../kernel/rtnetlink/link.ts";
-import { openRoute } from "../../kernel/rtnetlink/socket.ts";
-import { readSysctl, writeSysctl } from "../../kernel/sysctl.ts";
+import { addAddress, addAddressRequest, listAddresses } from "../../kernel/rtnetlink/address.ts";
+import {
+  addLink,
+  createLink,
+  deleteLink,
+  deleteLinkGroup,
+  getLink,
+  listLinks,
+  setLink,
+  setLinkRequest,
+} from "../../kernel/rtnetlink/link.ts";
+import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
+import { readSysctl, setIpv6Conf, writeSysctl } from "../../kernel/sysctl.ts";
 import { parseAddress } from "../../net/address.ts";
 import { parseMac } from "../../net/mac.ts";
 import { parsePrefix } from "../../net/prefix.ts";
@@ -109,6 +119,56 @@ t.test("P18: the veth's peer is made in the pod's namespace, with one message an
       .sort(),
     ["br0", "lo", "pw0"],
   );
+});
+
+t.test(
+  "createLink tells both ends' indexes in the exchange that makes them; setLink sets what IPv4 holds",
+  async (t) => {
+    const [node, pod] = [makeNode(t), makeNode(t)];
+    const asked: string[] = [];
+    const rt: RouteSocket = {
+      executeAll: (requests) => node.rt.executeAll(requests),
+      dump: (request, decode) => node.rt.dump(request, decode),
+      [Symbol.dispose]() {},
+      execute: (request) => {
+        asked.push(request.label);
+        return node.rt.execute(request);
+      },
+      ask: (request) => {
+        asked.push(request.label);
+        return node.rt.ask(request);
+      },
+    };
+    const link = createLink(rt, { kind: "veth", name: "pw0", mtu: 1400, peer: { name: "eth0", netns: pod.netns } });
+    t.match(link, { name: "pw0", index: getLink(node.rt, "pw0")?.index, mtu: 1400, up: false });
+    t.equal(link.peerIndex, getLink(pod.rt, "eth0")?.index);
+    t.equal(asked.length, kernelEchoes() ? 1 : 2, asked.join());
+
+    t.match(link, { ipv4: { acceptRedirects: 1, arpNotify: 0 }, ipv6: { acceptRa: 1, acceptDad: 1, disableIpv6: 0 } });
+    setLink(node.rt, link.index, { up: true, ipv4: { acceptRedirects: 0, arpNotify: 1 } });
+    t.match(getLink(node.rt, "pw0"), { up: true, ipv4: { acceptRedirects: 0, arpNotify: 1 } });
+    const sysctl = (key: string) => readSysctl(`net/${key}`, { netns: node.netns });
+    t.strictSame([sysctl("ipv4/conf/pw0/accept_redirects"), sysctl("ipv4/conf/pw0/arp_notify")], ["0", "1"]);
+    inNetns(node.netns, () => setIpv6Conf("pw0", { accept_ra: 0, accept_dad: 0, disable_ipv6: 1, no_such_key: 7 }));
+    t.match(getLink(node.rt, "pw0"), { ipv6: { acceptRa: 0, acceptDad: 0, acceptRedirects: 1, disableIpv6: 1 } });
+  },
+);
+
+/** Whether it tells who makes a link what it tells everybody: since 6.3. */
+function kernelEchoes(): boolean {
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  return major > 6 || (major === 6 && minor >= 3);
+}
+
+t.test("a batch: every order is executed, and each refusal is told with its request", async (t) => {
+  const { rt } = makeNode(t);
+  const { index } = addLink(rt, { kind: "ifb", name: "ifb9", up: true });
+  const address = (text: string) => addAddressRequest({ index, address: parsePrefix(text) });
+  const orders = [address("10.0.0.1/24"), address("10.0.0.1/24"), setLinkRequest(99999, { up: true })];
+  const outcomes = rt.executeAll([...orders, address("10.0.0.2/24"), setLinkRequest(index, { alias: "done" })]);
+  t.match(outcomes, [undefined, { code: "EEXIST", request: /10\.0\.0\.1/ }, { code: "ENODEV" }, undefined, undefined]);
+  t.equal(listAddresses(rt, { index, family: 4 }).length, 2);
+  t.equal(getLink(rt, index)?.alias, "done", "the answers of the batch are not in the way of the next exchange");
 });
 
 t.test("a taken name or peer name is EEXIST, and nothing is half made", async (t) => {

@@ -23,7 +23,10 @@ export function recorder(answer?: Message): { rt: RouteSocket; sent: Message[] }
     if (message !== undefined) sent.push(message);
   };
   const rt: RouteSocket = {
-    execute: (request) => record(request, Flag.ack),
+    execute(request) {
+      record(request, Flag.ack);
+      return undefined;
+    },
     executeAll(requests) {
       for (const request of requests) record(request, Flag.ack);
       return requests.map(() => undefined);
