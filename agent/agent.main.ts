@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { destination, pino, stdTimeFunctions } from "pino";
 import { findUnderlay } from "../dataplane/underlay.ts";
+import { JOURNAL_PATH } from "../journal/call.ts";
 import { tryOpenLock } from "../kernel/flock.ts";
 import { setNetlinkDebug } from "../kernel/netlink/debug.ts";
 import { describeRouteMessage } from "../kernel/rtnetlink/describe.ts";
@@ -15,6 +16,7 @@ import { createMetrics } from "./metrics.ts";
 import { NodeFiles } from "./node-files.ts";
 import { loadNodeId } from "./node-id.ts";
 import type { AgentOptions } from "./options.ts";
+import { PluginHostThread } from "./plugin-host/thread.ts";
 import type { SavedState } from "./saved-state.ts";
 import { Session, type SessionListener } from "./session.ts";
 import { parseStandalone, SINGLE_MACHINE, standaloneNodeId, standaloneState } from "./standalone.ts";
@@ -23,6 +25,12 @@ import { StateKeeper } from "./state-keeper.ts";
 import { parseSubnetEnv } from "./subnet-env.ts";
 
 const VERSION = "0.1.0";
+/** Where shims leave DELs while no agent runs; plugins/shim/shim.c has it too. */
+const SPOOL_FOLDER = "/var/lib/podwire/spool";
+/** A status lists all pods: not after each of a hundred that start. */
+const STATUS_REST_MS = 500;
+/** Calls that take longer are given up when the agent stops; their runtimes repeat them. */
+const LONGEST_STOP_MS = 10_000;
 
 const flags = agentCommand(VERSION, (exitCode) => process.exit(exitCode))
   .parse()
@@ -89,18 +97,38 @@ function standalone(rt: RouteSocket, options: AgentOptions): { options: AgentOpt
   return { options: { ...options, nodeId }, saved };
 }
 
+/** Serves CNI calls, unless told not to: executables then do it themselves. */
+function startPluginHost(): PluginHostThread | undefined {
+  if (flags.cniSocket === "") return undefined;
+  // This program is the thread's too: main.ts tells the two apart.
+  const data = {
+    socket: flags.cniSocket,
+    spoolFolder: SPOOL_FOLDER,
+    journal: JOURNAL_PATH,
+    debug: flags.logLevel === "debug",
+  };
+  return new PluginHostThread(process.argv[1] ?? "", data, log);
+}
+
+function toList<T>(value: T | undefined): readonly T[] {
+  return value === undefined ? [] : [value];
+}
+
 async function main(): Promise<void> {
   if (process.env.NLDEBUG === "1")
     setNetlinkDebug((line) => log.info({ netlink: line }, "netlink"), describeRouteMessage);
-  process.env.UV_THREADPOOL_SIZE ??= "8"; // each monitor keeps one of its threads
+  process.env.UV_THREADPOOL_SIZE ??= "16"; // each monitor keeps one of its threads, and each removal of links for 20 ms
   process.umask(0o077); // what it writes is root's alone, unless a mode says otherwise
   lockStateDir();
   const rt = openRoute();
   const metrics = createMetrics(VERSION);
   const keeper = flags.standalone ? undefined : new StateKeeper(flags.stateDir, log);
   const { options, saved } = keeper ? { options: readOptions(), saved: keeper.load() } : standalone(rt, readOptions());
-  const passes = createLoop("pass", () => agent.reconcile(), log, options.resync);
-  const statuses = createLoop("status", async () => agent.reportStatus(), log, options.resync);
+  const passes = createLoop("pass", () => agent.reconcile(), log, { periodMs: options.resync });
+  const statuses = createLoop("status", async () => agent.reportStatus(), log, {
+    periodMs: options.resync,
+    shortestRestMs: STATUS_REST_MS,
+  });
   const agent = new Agent(
     options,
     {
@@ -115,9 +143,13 @@ async function main(): Promise<void> {
     },
     saved,
   );
+  const calls = startPluginHost();
   const session = flags.standalone ? undefined : createSession(options, agent);
   const watch = watchKernel({ overlay: () => passes.trigger(), pods: () => statuses.trigger() });
-  const source = { notReady: () => agent.notReady(), metrics: () => metrics.registry.metrics() };
+  const source = {
+    notReady: () => [...agent.notReady(), ...toList(calls?.notReady())],
+    metrics: async () => (await metrics.registry.metrics()) + ((await calls?.metrics()) ?? ""),
+  };
   const health = flags.healthListen === "" ? undefined : await serveHealth(flags.healthListen, source);
 
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
@@ -125,7 +157,8 @@ async function main(): Promise<void> {
     session?.stop();
     watch[Symbol.dispose]();
     health?.close();
-    await Promise.all([passes.stop(), statuses.stop()]);
+    setTimeout(() => process.exit(1), LONGEST_STOP_MS).unref(); // a delegate may hang
+    await Promise.all([passes.stop(), statuses.stop(), calls?.stop()]);
     agent.stop();
     keeper?.stop();
     process.exit(0);
@@ -136,7 +169,12 @@ async function main(): Promise<void> {
   passes.trigger();
 }
 
-main().catch((error: unknown) => {
-  log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
-  process.exit(1);
-});
+/** The agent's main thread, to its end. */
+export async function runAgent(): Promise<void> {
+  try {
+    await main();
+  } catch (error) {
+    log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
+    process.exit(1);
+  }
+}

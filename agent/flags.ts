@@ -58,6 +58,11 @@ export function agentCommand(version: string, fail: (exitCode: number) => never)
     )
     .addOption(flag("--cni-network <name>", "the network that the conflist is for").default("default"))
     .addOption(flag("--cni-bridge <name>", "the bridge that the conflist names (default: pw-<network>)"))
+    .addOption(
+      flag("--cni-socket <path>", "where the plugins' calls are served; empty: nowhere").default(
+        "/run/podwire/cni.sock",
+      ),
+    )
     .addOption(flag("--subnet-file <path>", "also write this subnet.env, for tools that expect flannel's"))
     .addOption(flag("--claim-subnet-env <path>", "claim the subnets of this subnet.env: take over a flannel node"))
     .addOption(flag("--tls-ca <file>", "CA that signed the controllers' certificates"))

@@ -5,13 +5,24 @@ import { openMonitor, RtnlGroup } from "../kernel/rtnetlink/monitor.ts";
 import { createReconciler, type Reconciler } from "../reconcile/loop.ts";
 import { relevanceOf } from "./relevance.ts";
 
+export interface LoopTimes {
+  readonly periodMs: number;
+  /** Between two runs, however often they are asked for. */
+  readonly shortestRestMs?: number;
+}
+
 const BACKOFF = { initialMs: 200, maxMs: 10_000 } as const;
 
 /**
  * Runs the work when triggered and at least every `periodMs`, and again with back-off when it fails. A failure is logged
  * once, and once more when it is over, however often it repeats.
  */
-export function createLoop(name: string, work: () => Promise<void>, log: Logger, periodMs: number): Reconciler {
+export function createLoop(
+  name: string,
+  work: () => Promise<void>,
+  log: Logger,
+  { periodMs, shortestRestMs = 0 }: LoopTimes,
+): Reconciler {
   let said = "";
   return createReconciler({
     pass: work,
@@ -23,6 +34,7 @@ export function createLoop(name: string, work: () => Promise<void>, log: Logger,
     random: Math.random,
     periodMs,
     rest: 2,
+    shortestRestMs,
     backoff: BACKOFF,
     onPass: (outcome) => {
       const problem = outcome.ok ? "" : String(outcome.error);

@@ -2,7 +2,7 @@ import type { Attachment } from "./attachment.ts";
 import { decodeConf, type NetConf } from "./conf.ts";
 import { type Aside, makeDelegator } from "./delegate.ts";
 import { concernsAttachment, type Env, isCommand, readAttachment, readPath, requireVariables } from "./environment.ts";
-import { CniError, Code, errorAnswer, messageOf } from "./error.ts";
+import { CniError, Code, type ErrorAnswer, errorAnswer, messageOf } from "./error.ts";
 import { isJsonObject, type Json, LARGEST_DOCUMENT, parseJsonBytes } from "./json.ts";
 import { jsonLogger, type Logger } from "./log.ts";
 import { type CallContext, type PluginCommand, perform } from "./perform.ts";
@@ -30,8 +30,22 @@ export interface HostOptions {
   /** Waits for executed delegates; see {@link Aside}. */
   readonly aside?: Aside;
   readonly phases?: Phases;
+  /** Told once, how the call ended and what it was about, as far as that could be read. */
+  readonly observe?: (outcome: Outcome) => void;
   /** Also log debug lines. */
   readonly debug?: boolean;
+}
+
+/** How a call ended. */
+export interface Outcome {
+  /** Absent when nothing of the configuration could be used. */
+  readonly conf: NetConf | undefined;
+  /** Absent for VERSION, GC and STATUS, and when the environment could not be used. */
+  readonly attachment: Attachment | undefined;
+  /** Of ADD. */
+  readonly result: Result | undefined;
+  /** As the runtime got it. */
+  readonly error: ErrorAnswer | undefined;
 }
 
 /**
@@ -43,9 +57,12 @@ export async function runPlugin(plugin: Plugin, options: HostOptions): Promise<n
   const call = new Call(plugin, options);
   try {
     await call.run();
+    call.observe(undefined);
     return 0;
   } catch (error) {
-    call.answer(errorAnswer(error, call.cniVersion));
+    const answer = errorAnswer(error, call.cniVersion);
+    call.answer(answer);
+    call.observe(answer);
     return 1;
   }
 }
@@ -53,6 +70,9 @@ export async function runPlugin(plugin: Plugin, options: HostOptions): Promise<n
 class Call {
   /** The version that an error answers with: the configuration's once that is known. */
   cniVersion: string = NEWEST;
+  #conf: NetConf | undefined;
+  #attachment: Attachment | undefined;
+  #result: Result | undefined;
   readonly #plugin: Plugin;
   readonly #options: HostOptions;
   readonly #log: Logger;
@@ -65,6 +85,11 @@ class Call {
 
   answer(value: object): void {
     this.#options.stdout.write(`${JSON.stringify(value)}\n`);
+  }
+
+  observe(error: ErrorAnswer | undefined): void {
+    const [conf, attachment, result] = [this.#conf, this.#attachment, this.#result];
+    this.#options.observe?.({ conf, attachment, result, error });
   }
 
   async run(): Promise<void> {
@@ -81,10 +106,12 @@ class Call {
     }
 
     const conf = this.#readConf(parseJsonBytes(await readAll(stdin)), command);
+    this.#conf = conf;
     if (!isCommand(command) || command === "VERSION") {
       throw new CniError(Code.invalidEnvironment, `unknown CNI_COMMAND: ${JSON.stringify(command)}`);
     }
     const attachment = concernsAttachment(command) ? this.#readAttachment(command) : undefined;
+    this.#attachment = attachment;
     const path = attachment?.path ?? readPath(env);
     await this.#perform(command, conf, attachment, path);
   }
@@ -146,6 +173,7 @@ class Call {
       });
       throw error;
     }
+    this.#result = result;
     this.answer(answer);
   }
 

@@ -1,4 +1,4 @@
-import { byReply, CONNECTION_OPTIONS, type Completions, type Words } from "./completion-words.ts";
+import { byReply, CONNECTION_OPTIONS, type Completions, listing, type Words } from "./completion-words.ts";
 
 /**
  * A bash completion script (bash 4.3 or later, with or without the bash-completion package). Names come from other
@@ -10,10 +10,10 @@ export function bashScript(commands: readonly Completions[], values: ReadonlyMap
   const replies = byReply(values, wordsReply);
   return `# bash completion for cnictl: source <(cnictl completion bash)
 
-# Names of a resource, asked from the controller that the command line so far names.
+# The names that this command of cnictl lists; the controller is the one that the command line so far names.
 __cnictl_names() {
   local -a names
-  mapfile -t names < <("\${words[0]}" get "$1" -o name --timeout 2s "\${connection[@]}" 2>/dev/null)
+  mapfile -t names < <("\${words[0]}" "$@" -o name --timeout 2s "\${connection[@]}" 2>/dev/null)
   __cnictl_reply "\${names[@]#*/}"
 }
 
@@ -86,5 +86,5 @@ ${rest}    fi ;;
 function wordsReply(value: Words | "files"): string {
   if (value === "files") return `mapfile -t COMPREPLY < <(compgen -f -- "$cur")`;
   if ("words" in value) return value.words.length === 0 ? ":" : `__cnictl_reply ${value.words.join(" ")}`;
-  return `__cnictl_names ${value.names === "previous" ? `"\${given[0]}"` : value.names}`;
+  return `__cnictl_names ${listing(value.names, `"\${given[0]}"`)}`;
 }

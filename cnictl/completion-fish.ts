@@ -1,4 +1,4 @@
-import type { Completions, Words } from "./completion-words.ts";
+import { type Completions, listing, type Words } from "./completion-words.ts";
 
 /** A fish completion script, to be sourced or to lie in ~/.config/fish/completions/cnictl.fish. */
 export function fishScript(commands: readonly Completions[], values: ReadonlyMap<string, Words | "files">): string {
@@ -43,8 +43,8 @@ function __cnictl_at -a path count more
     end
 end
 
-# Names of a resource (without one: of the first argument), asked from the controller that the command line names.
-function __cnictl_names -a resource
+# The names that this command of cnictl lists; the controller is the one that the command line names.
+function __cnictl_names
     set -l words (commandline -opc)
     set -l connection
     for i in (seq 2 (count $words))
@@ -55,8 +55,7 @@ function __cnictl_names -a resource
                 set -a connection $words[$i]
         end
     end
-    test -n "$resource"; or set resource (__cnictl_parse)[2]
-    $words[1] get $resource -o name --timeout 2s $connection 2>/dev/null | string replace -r '^[^/]*/' ''
+    $words[1] $argv -o name --timeout 2s $connection 2>/dev/null | string replace -r '^[^/]*/' ''
 end
 
 complete -c cnictl -f
@@ -90,7 +89,7 @@ function valueFlags(value: Words | "files" | undefined): string {
 function wordsReply(value: Words | "files"): string {
   if (value === "files") return "";
   if ("words" in value) return value.words.length === 0 ? "" : `'${value.words.join(" ")}'`;
-  return value.names === "previous" ? "'(__cnictl_names)'" : `'(__cnictl_names ${value.names})'`;
+  return `'(__cnictl_names ${listing(value.names, "(__cnictl_parse)[2]")})'`;
 }
 
 function quote(text: string): string {

@@ -14,10 +14,16 @@ export interface Described {
   readonly about: string;
 }
 
-/** Fixed words, or names that cnictl lists: of a resource, or of the resource given as the argument before. */
+/** Fixed words, or names that cnictl lists: of a resource, of the resource given as the argument before, or of pods in the journal. */
 export type Words =
   | { readonly words: readonly string[] }
-  | { readonly names: "nodes" | "subnets" | "networks" | "previous" };
+  | { readonly names: "nodes" | "subnets" | "networks" | "previous" | "called" };
+
+/** The words of the command that lists these names with `-o name`; `given` is how the shell writes the first argument. */
+export function listing(names: "nodes" | "subnets" | "networks" | "previous" | "called", given: string): string {
+  if (names === "called") return "calls --limit 0";
+  return `get ${names === "previous" ? given : names}`;
+}
 
 /** Options that say which controller to ask for names: passed on as they stand. */
 export const CONNECTION_OPTIONS: readonly string[] = ["--server", "--tls-ca", "--tls-cert", "--tls-key"];

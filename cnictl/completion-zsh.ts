@@ -1,4 +1,4 @@
-import { byReply, CONNECTION_OPTIONS, type Completions, type Words } from "./completion-words.ts";
+import { byReply, CONNECTION_OPTIONS, type Completions, listing, type Words } from "./completion-words.ts";
 
 /** A zsh completion script, to be sourced or to lie on $fpath as _cnictl. */
 export function zshScript(commands: readonly Completions[], values: ReadonlyMap<string, Words | "files">): string {
@@ -7,10 +7,10 @@ export function zshScript(commands: readonly Completions[], values: ReadonlyMap<
   return `#compdef cnictl
 # zsh completion for cnictl: source <(cnictl completion zsh)
 
-# Names of a resource, asked from the controller that the command line so far names.
+# The names that this command of cnictl lists; the controller is the one that the command line so far names.
 __cnictl_names() {
   local -a names
-  names=("\${(@f)$("\${words[1]}" get "$1" -o name --timeout 2s "\${connection[@]}" 2>/dev/null)}")
+  names=("\${(@f)$("\${words[1]}" "$@" -o name --timeout 2s "\${connection[@]}" 2>/dev/null)}")
   names=("\${(@)names#*/}")
   compadd -- "\${(@)names:#}"
 }
@@ -70,7 +70,7 @@ ${rest}    fi ;;
 function wordsReply(value: Words | "files"): string {
   if (value === "files") return "_files";
   if ("words" in value) return value.words.length === 0 ? ":" : `compadd -- ${value.words.join(" ")}`;
-  return `__cnictl_names "${value.names === "previous" ? `\${given[1]}` : value.names}"`;
+  return `__cnictl_names ${listing(value.names, `"\${given[1]}"`)}`;
 }
 
 function quote(text: string): string {

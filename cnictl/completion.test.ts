@@ -62,3 +62,17 @@ t.test("S3: names from the controller are never run by the shell, nor put on the
   t.strictSame(again.trimEnd().split("\n"), names, "what is put on the command line means the name and nothing else");
   t.notOk(existsSync(proof), "nothing ran from the command line");
 });
+
+t.test("pods are completed from the journal, with no controller named", async (t) => {
+  const dir = t.testdir({});
+  const fake = join(dir, "cnictl");
+  writeFileSync(
+    fake,
+    '#!/bin/sh\n[ "$*" = "calls --limit 0 -o name --timeout 2s" ] && printf "pod/shop/web-0\\npod/4f2d0c8e7a1b\\n"\n',
+  );
+  chmodSync(fake, 0o755);
+  const script = await scriptFor("bash");
+  const drive = `${script}\nCOMP_LINE="cnictl calls " COMP_POINT=13\n_cnictl\nprintf '%s\\n' "\${COMPREPLY[@]}"`;
+  const env = { ...process.env, PATH: `${dir}:${process.env.PATH}` };
+  t.equal(execFileSync("bash", ["--norc", "-c", drive], { encoding: "utf8", env }), "shop/web-0\n4f2d0c8e7a1b\n");
+});

@@ -11,6 +11,7 @@ const ARGUMENTS: Readonly<Record<string, readonly Words[]>> = {
   status: [{ names: "nodes" }],
   "subnet release": [{ names: "subnets" }],
   "network delete": [{ names: "networks" }],
+  calls: [{ names: "called" }],
 };
 
 /** Values of options, by their long names; `files` where any file may stand. */
@@ -21,6 +22,7 @@ const VALUES: Readonly<Record<string, Words | "files">> = {
   "--tls-cert": "files",
   "--tls-key": "files",
   "--netns": "files",
+  "--file": "files",
 };
 
 /** `cnictl completion`: a script for the shell, made from the commands as they are. */

@@ -2,7 +2,7 @@ import t from "tap";
 import type { ListNodesResponse__Output as NodeList } from "../proto/gen/podwire/v1/ListNodesResponse.ts";
 import { ExitCode } from "./exit.ts";
 import { get } from "./get.ts";
-import { fakeAdmin, fakeContext, nodes, subnets } from "./testdata/cluster.ts";
+import { fakeAdmin, fakeContext, nodes, pods, subnets } from "./testdata/cluster.ts";
 
 const TABLE = { output: "table", headers: true };
 const nothing = fakeAdmin({ listNodes: async () => ({ nodes: [], revision: 1 }), listSubnets: async () => [] });
@@ -144,4 +144,9 @@ t.test("hostile names stay on their line and escaped, also as JSON and YAML", as
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be printed
     t.notMatch(context.printed, /[\x00-\x09\x0b-\x1f\x7f-\x9f]/, output);
   }
+  const context = fakeContext(
+    fakeAdmin({ listPods: async () => pods.map((pod) => ({ ...pod, name: "a\x1b]0;x\x07\n" })) }),
+  );
+  await get(context, "pods", [], { ...TABLE, output: "name" });
+  t.match(context.printed, /^(pod\/[a-z]*\/a\\x1b\]0;x\\x07\\x0a\n)+$/);
 });

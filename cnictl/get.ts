@@ -4,7 +4,7 @@ import { ExitCode, notFound, usageError } from "./exit.ts";
 import { FORMATS, type Format, listOf, parseFormat, renderValue } from "./format.ts";
 import { loadResource, parseTarget } from "./resources/kinds.ts";
 import type { ApiObject, Filter, Resource } from "./resources/resource.ts";
-import { type Column, TableLayout } from "./table.ts";
+import { type Column, printable, TableLayout } from "./table.ts";
 
 export interface GetOptions {
   readonly output: string;
@@ -106,7 +106,7 @@ function printer<T>(context: Context, resource: Resource<T>, format: Format, opt
     context.out(layout.render(rows, { now: context.now(), headers: headers && rows.length > 0 }));
     headers &&= rows.length === 0;
   };
-  const nameLine = (item: T) => `${resource.kind}/${resource.name(item)}\n`;
+  const nameLine = (item: T) => `${resource.kind}/${printable(resource.name(item))}\n`;
   return {
     async all(items, single) {
       if (format === "name") return context.out(items.map(nameLine).join(""));

@@ -1,4 +1,5 @@
 import { Argument, Command, CommanderError, Option } from "commander";
+import { JOURNAL_PATH } from "../journal/call.ts";
 import type { ConnectionOptions } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { parseDuration } from "./duration.ts";
@@ -169,6 +170,22 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
     .action(run(async (context, options) => (await import("./dump.ts")).dump(context, options)));
 
   program
+    .command("calls")
+    .description(
+      "Show what runtimes asked this machine's agent to do for pods, newest first; needs no controller and no agent",
+    )
+    .argument("[pod]", "NAME, NAMESPACE/NAME, or six or more characters that a container's id begins with")
+    .addOption(output("table", "wide", "json", "yaml", "name"))
+    .option("-w, --watch", "oldest first, and go on with those that come")
+    .option("--no-headers", "without the line of column titles")
+    .option("--failed", "only those that ended with an error")
+    .addOption(verb("--verb <verb>", "only these"))
+    .addOption(new Option("--since <time>", "only those of the last 10m, for instance").argParser(duration("--since")))
+    .addOption(new Option("--limit <count>", "so many at most; 0: all").argParser(count("--limit")).default(50))
+    .addOption(new Option("--file <path>", "a journal that lies elsewhere").default(JOURNAL_PATH))
+    .action(run(async (context, pod, options) => (await import("./calls.ts")).calls(context, pod, options)));
+
+  program
     .command("completion")
     .description("Print a shell's completion script, for: source <(cnictl completion bash)")
     .addArgument(new Argument("<shell>").choices(["bash", "zsh", "fish"]))
@@ -203,6 +220,13 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
 
 function output(...formats: readonly string[]): Option {
   return new Option("-o, --output <format>", "how to print").choices(formats).default("table");
+}
+
+/** A verb of the CNI protocol, in any case. */
+function verb(flags: string, description: string): Option {
+  const option = new Option(flags, description).choices(["ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION"]);
+  const { parseArg } = option;
+  return option.argParser((text, before: string) => parseArg?.(text.toUpperCase(), before) ?? text);
 }
 
 /** An option that may be repeated, or hold several values with commas between. */

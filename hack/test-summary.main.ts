@@ -1,12 +1,11 @@
 import { readFileSync } from "node:fs";
 
 /**
- * Reads a TAP file that tap wrote, prints every failing point with its diagnostics, and last "N passed, N failed,
+ * Reads the TAP files that tap wrote, prints every failing point with its diagnostics, and last "N passed, N failed,
  * N skipped", counting named tests, not assertions. Fails when nothing ran, or when a test was skipped without saying
  * which kernel feature is missing.
  */
-const [path = ""] = process.argv.slice(2);
-const lines = readFileSync(path, "utf8").split("\n");
+const lines = process.argv.slice(2).flatMap((path) => readFileSync(path, "utf8").split("\n"));
 
 /** The failing points of the given depth and deeper, each with the YAML block behind it. */
 function failures(): string[] {

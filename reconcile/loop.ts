@@ -16,6 +16,8 @@ export interface ReconcilerOptions {
   readonly periodMs: number;
   /** How long to rest after a pass, as a multiple of its length, so that triggers without end leave time for other work. 0 when absent. */
   readonly rest?: number;
+  /** The shortest rest after a pass, in milliseconds; 0 when absent. */
+  readonly shortestRestMs?: number;
   /** Wait after the first failing pass, doubled by each further one up to `maxMs`. */
   readonly backoff: { readonly initialMs: number; readonly maxMs: number };
   /** Called after each pass: with the reason and the wait until the retry when it failed. Must not throw. */
@@ -38,7 +40,7 @@ export interface Reconciler {
 
 /** Makes a reconciler. It sleeps until the first `trigger()`. */
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { pass, clock, random, periodMs, rest = 0, backoff, onPass } = options;
+  const { pass, clock, random, periodMs, rest = 0, shortestRestMs = 0, backoff, onPass } = options;
   let running: Promise<void> | undefined;
   let timer: unknown;
   let again = false;
@@ -71,7 +73,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     try {
       await pass();
       failuresInARow = 0;
-      notBefore = clock.now() + rest * (clock.now() - started);
+      notBefore = clock.now() + Math.max(shortestRestMs, rest * (clock.now() - started));
       return { ok: true };
     } catch (error) {
       failuresInARow++;

@@ -62,7 +62,8 @@ const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclud
   .split("\n")
   .filter((file) => file !== "" && !file.startsWith("proto/gen/"));
 const product = files.filter(
-  (file) => !FREE.includes(file.split("/")[0] ?? "") && !/(\.test|fixture)\.ts$/.test(file) && !file.includes("testdata/"),
+  (file) =>
+    !FREE.includes(file.split("/")[0] ?? "") && !/(\.test|fixture)\.ts$/.test(file) && !file.includes("testdata/"),
 );
 
 function folderOf(file: string): string {

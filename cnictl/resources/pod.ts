@@ -4,7 +4,7 @@ import { compareText } from "./node.ts";
 import { API_VERSION, type ApiObject, present, type Resource } from "./resource.ts";
 
 /** How much of a container's id is shown, and is enough to name it: what docker and crictl print. */
-const SHORT_ID = 12;
+export const SHORT_ID = 12;
 
 /** `namespace/name` where the runtime said so, else the start of the container's id. */
 export function podName(pod: Pod): string {

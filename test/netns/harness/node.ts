@@ -15,6 +15,8 @@ export interface Owner {
 }
 
 const REPOSITORY = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
+/** Whether every node has an agent that serves the plugins' calls. */
+export const HOSTED = process.env.PODWIRE_TEST_HOST === "agent";
 /** Where hack/build puts the executables. */
 export const BIN = join(REPOSITORY, "dist/bin");
 
@@ -142,5 +144,16 @@ export async function startNode(owner: Owner, name = "node"): Promise<Node> {
   owner.teardown(() => node.stop());
   const [text] = (await once(holder.stdout, "data")) as [Buffer];
   if (!text.toString().includes("ready")) throw new Error(`the namespaces of ${name} could not be made`);
+  if (HOSTED) await startPluginHost(node);
   return node;
+}
+
+/**
+ * An agent that never hears of a controller, and so does nothing but serve the plugins' calls. With
+ * PODWIRE_TEST_HOST=agent every node has one: the tests of the plugins then run through it.
+ */
+export async function startPluginHost(node: Node): Promise<Daemon> {
+  const agent = node.spawn([`${BIN}/podwire-agent`, "--controller=127.0.0.1:1", "--health-listen="]);
+  await agent.prints(/"msg":"serving CNI calls"/);
+  return agent;
 }

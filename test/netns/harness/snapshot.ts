@@ -10,7 +10,12 @@ const SECTIONS: readonly (readonly string[])[] = [
   ["ip", "rule", "show"],
   ["nft", "list", "ruleset"],
 ];
-const FILES = ["sh", "-c", "find /var/lib/cni /run/podwire /var/lib/podwire -type f 2>/dev/null | sort"] as const;
+/** Without the index beside host-local's files, which is a cache, and the journal of calls. */
+const FILES = [
+  "sh",
+  "-c",
+  "find /var/lib/cni /run/podwire /var/lib/podwire -type f ! -path '*/.podwire/*' ! -path /var/lib/podwire/calls 2>/dev/null | sort",
+] as const;
 
 /** Lines about what the kernel does by itself some time after a link changed: its own fe80:: address, learned MACs. */
 const BY_ITSELF = /LINK-LOCAL|fe80::|valid_lft|MAC dev \S+ (self|master \S+$)/;

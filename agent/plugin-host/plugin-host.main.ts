@@ -1,0 +1,75 @@
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { JournalWriter } from "../../journal/writer.ts";
+import { type Machines, makePlugins } from "../../plugins/all.ts";
+import { makeResidentMachine as makeResidentBridgeMachine } from "../../plugins/bridge/resident.ts";
+import { makeResidentMachine as makeResidentIpamMachine } from "../../plugins/host-local/machine.ts";
+import { checkPodNetns } from "../../plugins/pod-netns.ts";
+import { PluginHost } from "./host.ts";
+import { journalled } from "./journalled.ts";
+import type { FromPluginHost, PluginHostData, ToPluginHost } from "./messages.ts";
+import { CallMetrics } from "./metrics.ts";
+import { ShimServer } from "./server.ts";
+import { Spool } from "./spool.ts";
+
+/** After so long without a call the address index is written to disk. */
+const QUIET_MS = 3_000;
+
+async function serve({ socket, spoolFolder, journal: path, debug }: PluginHostData, port: MessagePort): Promise<void> {
+  const tell = (message: FromPluginHost) => port.postMessage(message);
+  const log = (level: "debug" | "info" | "warn" | "error", message: string, details: object = {}) =>
+    tell({ type: "log", level, message, details });
+
+  const journal = new JournalWriter(path, { log: { warn: (message, details) => log("warn", message, details) } });
+  const bridge = makeResidentBridgeMachine();
+  const ipam = makeResidentIpamMachine((message, details) => log("warn", message, details));
+  let quiet: NodeJS.Timeout | undefined;
+  const machines: Machines = { bridge, ipam };
+  const metrics = new CallMetrics(() => host.calls);
+  const host = new PluginHost({
+    plugins: makePlugins(machines),
+    env: { PATH: process.env.PATH },
+    checkNetns: checkPodNetns,
+    debug,
+    record: (call) => {
+      clearTimeout(quiet);
+      quiet = setTimeout(() => ipam.flush(), QUIET_MS); // so that others who open the folder need not scan it
+      journal.append(journalled(call));
+      metrics.observe(call);
+      if (call.error === undefined) return;
+      const { plugin, verb, containerId, ifName, error } = call;
+      log("warn", "a CNI call failed", { plugin, verb, containerId, ifName, code: error.code, error: error.msg });
+    },
+  });
+  // Before the socket: what comes by it for the same pods is newer.
+  const spool = new Spool({
+    folder: spoolFolder,
+    answer: (request) => host.answer(request, new AbortController().signal),
+    log,
+  });
+  const server = await ShimServer.listen({
+    path: socket,
+    answer: (request, caller) => host.answer(request, caller),
+    onRefused: (problem) => log("warn", "a connection to the plugin host was refused", { problem }),
+  });
+  const stop = async () => {
+    await server.close();
+    spool[Symbol.dispose]();
+    clearTimeout(quiet);
+    ipam[Symbol.dispose]();
+    bridge[Symbol.dispose]();
+    journal[Symbol.dispose]();
+    tell({ type: "stopped" });
+    port.close();
+  };
+  port.on("message", async (message: ToPluginHost) => {
+    if (message.type === "stop") await stop();
+    else tell({ type: "metrics", id: message.id, text: await metrics.registry.metrics() });
+  });
+  tell({ type: "listening" });
+}
+
+/** What the agent's thread for CNI calls does. It is one of its own: a pass over thousands of routes must not make a pod wait. */
+export async function runPluginHost(): Promise<void> {
+  if (parentPort === null) throw new Error("the plugin host runs in a thread of the agent");
+  await serve(workerData as PluginHostData, parentPort);
+}
