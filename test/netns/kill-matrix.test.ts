@@ -1,0 +1,59 @@
+import t, { type Test } from "tap";
+import { startNode } from "./harness/node.ts";
+import { AgentKillMatrix, startAgent } from "./kill-agent-fixture.ts";
+import {
+  CLEANUPS,
+  type Cleanup,
+  describeKilled,
+  type Killed,
+  KillMatrix,
+  type Point,
+  SHIM,
+  STANDALONE,
+  thinned,
+  type Verb,
+} from "./kill-fixture.ts";
+
+const LONG = process.env.PODWIRE_TEST_LONG === "1";
+/** Every n-th system call, from another one each time; all of them in the long form. */
+const turn = LONG ? 0 : Number(process.env.PODWIRE_TEST_SEED ?? Date.now() % 1_000_000);
+const MOST = LONG ? Number.POSITIVE_INFINITY : 6;
+
+/** Both verbs on one node, each at every n-th of its points. */
+async function killAll<P extends Point>(
+  t: Test,
+  matrix: { points(verb: Verb): Promise<readonly P[]>; kill(verb: Verb, point: P, cleanup: Cleanup): Promise<Killed> },
+  cleanups: readonly Cleanup[],
+): Promise<void> {
+  for (const verb of ["ADD", "DEL"] as const) {
+    const points = await matrix.points(verb);
+    const killed: Killed[] = [];
+    for (const [i, point] of thinned(points, MOST, turn).entries()) {
+      killed.push(await matrix.kill(verb, point, cleanups[(i + turn) % cleanups.length] ?? "DEL"));
+    }
+    for (const each of killed) t.notOk(each.left.length > 0 || each.failure !== undefined, describeKilled(each));
+    const reached = killed.filter((each) => each.reached);
+    const deep = reached.filter(({ found }) => found.length > 0);
+    t.comment(
+      `${verb}: ${points.length} points, ${killed.length} tried, ${reached.length} killed, ${deep.length} half-way`,
+    );
+    t.ok(reached.length > 0, "some calls were killed");
+  }
+}
+
+t.test(`the standalone plugins killed at system calls: DEL or GC leaves nothing (turn ${turn})`, async (t) => {
+  const matrix = await KillMatrix.prepare(await startNode(t), STANDALONE);
+  await killAll(t, matrix, ["DEL", "GC"]);
+});
+
+t.test(`the shim killed at system calls: DEL or GC leaves nothing (turn ${turn})`, async (t) => {
+  const node = await startNode(t);
+  await startAgent(node);
+  const matrix = await KillMatrix.prepare(node, SHIM);
+  await killAll(t, matrix, ["DEL", "GC"]);
+});
+
+t.test(`the agent killed at system calls: DEL or GC leaves nothing (turn ${turn})`, async (t) => {
+  const matrix = await AgentKillMatrix.prepare(await startNode(t));
+  await killAll(t, matrix, CLEANUPS);
+});
