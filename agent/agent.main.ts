@@ -4,6 +4,7 @@ import { destination, pino, stdTimeFunctions } from "pino";
 import { findUnderlay } from "../dataplane/underlay.ts";
 import { JOURNAL_PATH } from "../journal/call.ts";
 import { tryOpenLock } from "../kernel/flock.ts";
+import { limitHeaps } from "../kernel/memory.ts";
 import { setNetlinkDebug } from "../kernel/netlink/debug.ts";
 import { describeRouteMessage } from "../kernel/rtnetlink/describe.ts";
 import { openRoute, type RouteSocket } from "../kernel/rtnetlink/socket.ts";
@@ -118,6 +119,7 @@ async function main(): Promise<void> {
   if (process.env.NLDEBUG === "1")
     setNetlinkDebug((line) => log.info({ netlink: line }, "netlink"), describeRouteMessage);
   process.env.UV_THREADPOOL_SIZE ??= "16"; // each monitor keeps one of its threads, and each removal of links for 20 ms
+  limitHeaps(2);
   process.umask(0o077); // what it writes is root's alone, unless a mode says otherwise
   lockStateDir();
   const rt = openRoute();

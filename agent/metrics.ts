@@ -4,7 +4,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 export function createMetrics(version: string) {
   const registry = new Registry();
   const registers = [registry];
-  collectDefaultMetrics({ register: registry });
+  // Its usual sampling of the event loop, 100 times a second, is most of what an idle agent would do.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 1000 });
   const build = new Gauge({
     name: "podwire_build_info",
     help: "1, labelled by version.",

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Attachment } from "./attachment.ts";
 import { decodeConf, pluginType } from "./conf.ts";
@@ -83,22 +83,23 @@ export function makeDelegator(options: DelegatorOptions): Delegator {
 type Call = (command: PluginCommand, conf: JsonObject, delegator: Delegator) => Promise<Result | undefined>;
 
 async function findCall(type: string, options: DelegatorOptions): Promise<Call> {
-  const file = findOnPath(pluginType(type, "delegate"), options.path);
+  const found = findOnPath(pluginType(type, "delegate"), options.path);
   const builtin = Object.hasOwn(options.builtins, type) ? options.builtins[type] : undefined;
-  if (builtin !== undefined && isOurs(file)) {
+  if (builtin !== undefined && isOurs(found)) {
     return (command, conf, delegator) => callBuiltin(builtin, command, conf, delegator, options);
   }
-  return (command, conf) => callExecutable(type, file, command, conf, options);
+  return (command, conf) => callExecutable(type, found.file, command, conf, options);
 }
 
 /**
  * The first regular file of that name in the folders.
  * @throws CniError 7 that names type and path.
  */
-function findOnPath(type: string, path: readonly string[]): string {
+function findOnPath(type: string, path: readonly string[]): Found {
   for (const folder of path) {
     const file = join(folder, type);
-    if (isFile(file)) return file;
+    const stats = statFile(file);
+    if (stats !== undefined) return { file, stats };
   }
   throw new CniError(
     Code.invalidConfig,
@@ -106,15 +107,35 @@ function findOnPath(type: string, path: readonly string[]): string {
   );
 }
 
-function isFile(path: string): boolean {
+interface Found {
+  readonly file: string;
+  readonly stats: Stats;
+}
+
+function statFile(path: string): Stats | undefined {
   try {
-    return statSync(path).isFile();
+    const stats = statSync(path);
+    return stats.isFile() ? stats : undefined;
   } catch {
-    return false; // whatever the reason, there is nothing to execute
+    return undefined; // whatever the reason, there is nothing to execute
   }
 }
 
-function isOurs(file: string): boolean {
+/** Whether a file was ours when it was like this. */
+const judged = new Map<string, { readonly like: string; readonly ours: boolean }>();
+const MOST_JUDGED = 64;
+
+function isOurs({ file, stats: { dev, ino, size, ctimeMs } }: Found): boolean {
+  const like = `${dev} ${ino} ${size} ${ctimeMs}`;
+  const known = judged.get(file);
+  if (known?.like === like) return known.ours;
+  if (judged.size >= MOST_JUDGED) judged.clear();
+  const ours = hasOurMark(file);
+  judged.set(file, { like, ours });
+  return ours;
+}
+
+function hasOurMark(file: string): boolean {
   const fd = openSync(file, "r");
   const buffer = Buffer.alloc(256);
   const read = (from: number) => buffer.toString("latin1", 0, readSync(fd, buffer, 0, buffer.length, from));

@@ -26,10 +26,25 @@ const NOT_SHIPPED = /\/(vendor|doc|docs|test|tests|dependencies)(\/|$)|\.(ts|md|
 
 const PROGRAMS = [
   { entry: "plugins/main.ts", names: PLUGIN_NAMES, mark: OUR_MARK },
-  { entry: "agent/main.ts", names: ["podwire-agent"], mark: "// podwire program" },
+  // A daemon on every node, and on small ones: V8 may not keep 32 MB of short-lived objects before it collects them.
+  {
+    entry: "agent/main.ts",
+    names: ["podwire-agent"],
+    mark: "// podwire program",
+    node: "-S node --max-semi-space-size=2",
+  },
   { entry: "controller/main.ts", names: ["podwire-controller"], mark: "// podwire program" },
   { entry: "cnictl/main.ts", names: ["cnictl"], mark: "// podwire program" },
-] as const;
+] as const satisfies readonly Program[];
+
+interface Program {
+  readonly entry: string;
+  readonly names: readonly string[];
+  /** The executable's second line. */
+  readonly mark: string;
+  /** What env(1) is told to start it with. */
+  readonly node?: string;
+}
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const { values } = parseArgs({
@@ -88,13 +103,13 @@ function place(file: string, folder: string, names: readonly string[]): void {
   }
 }
 
-async function bundle({ entry, names, mark }: (typeof PROGRAMS)[number]): Promise<void> {
+async function bundle({ entry, names, mark, node = "node" }: Program): Promise<void> {
   const shims = entry === "plugins/main.ts" ? compileShims(root, outdir) : undefined;
   const bin = join(outdir, "bin");
   const beside = join(bin, ".podwire"); // where the shim looks for the plugins of Node.js
   const folder = shims?.native === undefined ? bin : beside;
   mkdirSync(folder, { recursive: true });
-  const outfile = fresh(join(folder, "bundle"));
+  const outfile = fresh(join(folder, `bundle.${names[0]}`)); // they are built at the same time
   await build({
     entryPoints: [join(root, entry)],
     outfile,
@@ -108,7 +123,7 @@ async function bundle({ entry, names, mark }: (typeof PROGRAMS)[number]): Promis
     logLevel: "warning",
     logOverride: { "empty-import-meta": "silent" },
     external: [...UNBUNDLED],
-    banner: { js: `#!/usr/bin/env node\n${mark}\nvar __PODWIRE_PREFIX__ = ${JSON.stringify(outdir)};` },
+    banner: { js: `#!/usr/bin/env ${node}\n${mark}\nvar __PODWIRE_PREFIX__ = ${JSON.stringify(outdir)};` },
   });
   chmodSync(outfile, 0o755);
   place(outfile, folder, names);

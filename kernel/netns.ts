@@ -142,6 +142,19 @@ function refusePromise<T>(value: T): T {
   return value;
 }
 
+/** Makes a namespace that goes with its last user; the loopback link is down in it. `/proc/self/fd/N` is its path. */
+export function createNetns(): Netns {
+  return inNetns(OWN_NAMESPACE, () => {
+    call("unshare", [CLONE_NEWNET], "CLONE_NEWNET");
+    return currentNetns();
+  });
+}
+
+/** Takes this thread into the namespace, for good; other threads stay where they are. */
+export function enterNetns({ fd, path }: Netns): void {
+  call("setns", [fd, CLONE_NEWNET], path);
+}
+
 /**
  * Makes a namespace that lives on without a process, as `ip netns add` does (ip-netns(8)), and opens it. The loopback
  * link is down in it.

@@ -29,6 +29,7 @@ export interface PluginHostOptions {
   /** What delegates that are executed get besides the caller's `CNI_*`: PATH, for instance. */
   readonly env: Env;
   readonly checkNetns: NonNullable<HostOptions["checkNetns"]>;
+  /** Told of each call, a moment after its answer. */
   readonly record: (call: EndedCall) => void;
   /** Also log debug lines. */
   readonly debug?: boolean;
@@ -44,6 +45,8 @@ export class PluginHost {
   readonly #turns = new Turns();
   readonly #adds = new Slots(ADDS_AT_ONCE);
   #calls = 0;
+  /** Who waits for {@link idle}. */
+  readonly #onIdle: (() => void)[] = [];
 
   constructor(options: PluginHostOptions) {
     this.#options = options;
@@ -67,7 +70,13 @@ export class PluginHost {
       return await this.#inTurn(plugin, request, caller);
     } finally {
       this.#calls -= 1;
+      if (this.#calls === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
     }
+  }
+
+  /** Resolves when no call runs or waits. */
+  async idle(): Promise<void> {
+    if (this.#calls > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 
   async #inTurn(plugin: Plugin, request: ShimRequest, caller: AbortSignal): Promise<ShimAnswer> {
@@ -100,7 +109,8 @@ export class PluginHost {
     let stderr = "";
     const collect = (outcome: Outcome) => {
       const { CNI_COMMAND: verb = "", CNI_CONTAINERID: containerId = "", CNI_IFNAME: ifName = "" } = env;
-      record({ ...outcome, plugin: plugin.name, verb, startedAt, containerId, ifName, phases: phases.read() });
+      const call = { ...outcome, plugin: plugin.name, verb, startedAt, containerId, ifName, phases: phases.read() };
+      setImmediate(() => record(call)); // the answer first
     };
     phases.enter("decode");
     const exitCode = await runPlugin(plugin, {

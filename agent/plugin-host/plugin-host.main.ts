@@ -1,4 +1,6 @@
+import { dirname, join } from "node:path";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { messageOf } from "../../cni/error.ts";
 import { JournalWriter } from "../../journal/writer.ts";
 import { type Machines, makePlugins } from "../../plugins/all.ts";
 import { makeResidentMachine as makeResidentBridgeMachine } from "../../plugins/bridge/resident.ts";
@@ -8,8 +10,10 @@ import { PluginHost } from "./host.ts";
 import { journalled } from "./journalled.ts";
 import type { FromPluginHost, PluginHostData, ToPluginHost } from "./messages.ts";
 import { CallMetrics } from "./metrics.ts";
+import { rehearse } from "./rehearsal.ts";
 import { ShimServer } from "./server.ts";
 import { Spool } from "./spool.ts";
+import type { ShimRequest } from "./wire.ts";
 
 /** After so long without a call the address index is written to disk. */
 const QUIET_MS = 3_000;
@@ -40,19 +44,28 @@ async function serve({ socket, spoolFolder, journal: path, debug }: PluginHostDa
       log("warn", "a CNI call failed", { plugin, verb, containerId, ifName, code: error.code, error: error.msg });
     },
   });
+  let round = Promise.resolve();
+  /** A rehearsal's round has this thread in another namespace. */
+  const answer = async (request: ShimRequest, caller: AbortSignal) => {
+    await round;
+    return await host.answer(request, caller);
+  };
   // Before the socket: what comes by it for the same pods is newer.
   const spool = new Spool({
     folder: spoolFolder,
-    answer: (request) => host.answer(request, new AbortController().signal),
+    answer: (request) => answer(request, new AbortController().signal),
     log,
   });
   const server = await ShimServer.listen({
     path: socket,
-    answer: (request, caller) => host.answer(request, caller),
+    answer,
     onRefused: (problem) => log("warn", "a connection to the plugin host was refused", { problem }),
   });
+  const stopping = new AbortController();
   const stop = async () => {
+    stopping.abort();
     await server.close();
+    await round;
     spool[Symbol.dispose]();
     clearTimeout(quiet);
     ipam[Symbol.dispose]();
@@ -66,6 +79,22 @@ async function serve({ socket, spoolFolder, journal: path, debug }: PluginHostDa
     else tell({ type: "metrics", id: message.id, text: await metrics.registry.metrics() });
   });
   tell({ type: "listening" });
+  try {
+    const pods = await rehearse({
+      folder: join(dirname(socket), "rehearsal"),
+      async idle() {
+        await new Promise(setImmediate); // calls that waited for the round before
+        await host.idle();
+      },
+      onRound: (begun) => {
+        round = begun;
+      },
+      signal: stopping.signal,
+    });
+    log("info", "rehearsed", { pods });
+  } catch (error) {
+    log("warn", "a rehearsed pod failed: real ones may too", { error: messageOf(error) });
+  }
 }
 
 /** What the agent's thread for CNI calls does. It is one of its own: a pass over thousands of routes must not make a pod wait. */

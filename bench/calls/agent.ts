@@ -33,7 +33,7 @@ export class Agent {
     this.#journal = journal;
   }
 
-  /** Starts it as a machine of its own and waits until pods can be attached. */
+  /** Starts it as a machine of its own and waits until pods can be attached, and the agent has rehearsed that. */
   static async start(node: Node, bin: string): Promise<Agent> {
     const daemon = node.spawn([`${bin}/podwire-agent`, "--standalone"]);
     await daemon.prints(/"msg":"conflist written"/);
@@ -41,6 +41,7 @@ export class Agent {
       async () => (await node.run(["curl", "-sf", `${HEALTH}/readyz`])).code === 0 || undefined,
       "ready",
     );
+    await daemon.prints(/"msg":"rehearsed"/);
     return new Agent(daemon, new JournalFollower(node.path(JOURNAL_PATH)));
   }
 

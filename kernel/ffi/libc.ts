@@ -17,6 +17,7 @@ const PROTOTYPES = {
   eventfd: ["int", ["uint", "int"]],
   poll: ["int", ["void *", "ulong", "int"]],
   flock: ["int", ["int", "int"]],
+  mallopt: ["int", ["int", "int"]],
   ioctl: ["int", ["int", "ulong", "ulong"]],
 } as const;
 

@@ -58,6 +58,28 @@ t.test("the agent makes the pod, not a process of its own, and says how long eac
   t.equal(await kernelState(node), before);
 });
 
+t.test("the agent rehearses in namespaces of its own, serves meanwhile, and leaves no trace of it", async (t) => {
+  const node = await startNode(t);
+  const before = await kernelState(node);
+  const agent = node.spawn([`${BIN}/podwire-agent`, "--controller=127.0.0.1:1"]);
+  await agent.prints(/"msg":"serving CNI calls"/);
+  const pod = await node.pod("early");
+  for (let i = 0; i < 5; i++) {
+    await attach(node, pod, FULL);
+    t.ok(await pod.pings("10.22.0.1"));
+    await detach(node, pod, FULL);
+  }
+  const [, pods] = await agent.prints(/"pods":(\d+),"msg":"rehearsed"/);
+  t.ok(Number(pods) > 0);
+  t.notOk(existsSync(node.path("/run/podwire/rehearsal")));
+  result(await node.runtime.call("GC", undefined, { ...FULL, "cni.dev/valid-attachments": [] }));
+  t.equal(await kernelState(node), before, "nothing of it in the node's namespace");
+  const calls = await node.runOk([`${BIN}/cnictl`, "calls", "-o", "json"]);
+  t.notMatch(calls, /rehearsal/);
+  await agent.stop("SIGKILL");
+  t.match(await node.runOk([`${BIN}/cnictl`, "calls", pod.containerId]), /ADD +bridge +ok/, "told without any agent too");
+});
+
 t.test("S: only root reaches the agent's socket", async (t) => {
   const { node } = await startHost(t);
   const mode = (path: string) => (lstatSync(node.path(path)).mode & 0o7777).toString(8);
