@@ -77,7 +77,11 @@ t.test("the agent rehearses in namespaces of its own, serves meanwhile, and leav
   const calls = await node.runOk([`${BIN}/cnictl`, "calls", "-o", "json"]);
   t.notMatch(calls, /rehearsal/);
   await agent.stop("SIGKILL");
-  t.match(await node.runOk([`${BIN}/cnictl`, "calls", pod.containerId]), /ADD +bridge +ok/, "told without any agent too");
+  t.match(
+    await node.runOk([`${BIN}/cnictl`, "calls", pod.containerId]),
+    /ADD +bridge +ok/,
+    "told without any agent too",
+  );
 });
 
 t.test("S: only root reaches the agent's socket", async (t) => {
