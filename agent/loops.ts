@@ -11,6 +11,8 @@ export interface LoopTimes {
   readonly shortestRestMs?: number;
 }
 
+/** What was taken away by hand is back soon enough, and the pods that start have the processor. */
+const WATCH_REST_MS = 20;
 const BACKOFF = { initialMs: 200, maxMs: 10_000 } as const;
 
 /**
@@ -49,6 +51,7 @@ export function createLoop(
 /** Calls back when the kernel tells that the overlay may no longer be as desired, or that pods came or went. */
 export function watchKernel({ overlay, pods }: { overlay(): void; pods(): void }): Disposable {
   const routes = openMonitor({
+    restMs: WATCH_REST_MS,
     groups: [
       RtnlGroup.link,
       RtnlGroup.neigh,

@@ -19,34 +19,52 @@ export interface NetlinkMonitorOptions {
   readonly onMessages: (messages: readonly Message[]) => void;
   /** The kernel dropped notifications: list everything again. */
   readonly onOverrun: () => void;
+  /**
+   * Milliseconds between two looks, 0 when absent. Somebody who need not know at once is woken once for what comes
+   * together, instead of for each of the twenty messages that a new pod makes.
+   */
+  readonly restMs?: number | undefined;
 }
 
 /**
  * Hands notifications over as they come. One thread of libuv's pool (of four, unless UV_THREADPOOL_SIZE says otherwise)
  * blocks in poll(2) meanwhile; nothing ticks. Keeps the process alive until it is disposed, but lets process.exit through.
  */
-export function openNetlinkMonitor({ socket, onMessages, onOverrun }: NetlinkMonitorOptions): Disposable {
+export function openNetlinkMonitor({ socket, onMessages, onOverrun, restMs = 0 }: NetlinkMonitorOptions): Disposable {
   const stopFd = call("eventfd", [0, EFD_CLOEXEC | EFD_NONBLOCK]);
   const descriptors = pollDescriptors(socket.fd, stopFd);
   let stopping = false;
+  let rest: NodeJS.Timeout | undefined;
 
   const stop = () => {
     if (stopping) return;
     stopping = true;
     process.removeListener("exit", stop);
-    writeSync(stopFd, new Uint8Array(BigUint64Array.of(1n).buffer));
+    if (rest === undefined) {
+      writeSync(stopFd, new Uint8Array(BigUint64Array.of(1n).buffer));
+      return;
+    }
+    clearTimeout(rest);
+    end();
   };
-  const wait = () => callAsync("poll", [descriptors, 2, FOREVER], wake);
+  const end = () => {
+    closeSync(stopFd);
+    socket[Symbol.dispose]();
+  };
+  const wait = () => {
+    rest = undefined;
+    callAsync("poll", [descriptors, 2, FOREVER], wake);
+  };
   const wake = () => {
     if (stopping) {
-      closeSync(stopFd);
-      socket[Symbol.dispose]();
+      end();
       return;
     }
     try {
       deliver(socket, onMessages, onOverrun);
     } finally {
-      wait();
+      if (restMs === 0) wait();
+      else rest = setTimeout(wait, restMs);
     }
   };
 

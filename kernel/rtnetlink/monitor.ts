@@ -39,6 +39,8 @@ export interface MonitorOptions {
   readonly onMessages: (events: readonly RouteEvent[]) => void;
   /** Messages were lost (ENOBUFS): list everything again. */
   readonly onOverrun: () => void;
+  /** Milliseconds between two looks; see openNetlinkMonitor. */
+  readonly restMs?: number | undefined;
 }
 
 /**
@@ -46,11 +48,16 @@ export interface MonitorOptions {
  * four); disposing ends it. Keeps the process alive until then.
  * @throws NotANamespaceError
  */
-export function openMonitor({ netns, groups, onMessages, onOverrun }: MonitorOptions): Disposable {
+export function openMonitor({ netns, groups, onMessages, onOverrun, restMs }: MonitorOptions): Disposable {
   const socket = inNetns(netns, () => new NetlinkSocket(NETLINK_ROUTE));
   try {
     socket.join(groups);
-    return openNetlinkMonitor({ socket, onMessages: (messages) => onMessages(messages.map(decodeEvent)), onOverrun });
+    return openNetlinkMonitor({
+      socket,
+      onMessages: (messages) => onMessages(messages.map(decodeEvent)),
+      onOverrun,
+      restMs,
+    });
   } catch (error) {
     socket[Symbol.dispose]();
     throw error;

@@ -26,12 +26,13 @@ const ALL = [
 ];
 
 /** Everything that is heard in the namespace, and a way to wait for one of it. */
-function listen(t: Test, { netns }: KernelNode) {
+function listen(t: Test, { netns }: KernelNode, restMs?: number) {
   const heard: RouteEvent[] = [];
   const waiting: (() => void)[] = [];
   const monitor = openMonitor({
     netns,
     groups: ALL,
+    restMs,
     onMessages(events) {
       heard.push(...events);
       for (const look of waiting) look();
@@ -105,6 +106,28 @@ t.test("a stopped monitor is silent, gives its descriptors back, and may be stop
   t.strictSame(heard, []);
   t.equal(descriptors(), before);
 });
+
+t.test(
+  "a monitor that rests misses nothing, and gives its descriptors back when it is stopped in its rest",
+  async (t) => {
+    const node = makeNode(t);
+    const descriptors = () => readdirSync("/proc/self/fd").length;
+    await setTimeout(100); // the last test's monitor is closing
+    const before = descriptors();
+    const { heard, until, monitor } = listen(t, node, 200);
+    addLink(node.rt, { kind: "ifb", name: "ifb7" });
+    await until((event) => event.type === "link" && event.link.name === "ifb7");
+    addLink(node.rt, { kind: "ifb", name: "ifb8" });
+    await setTimeout(20);
+    t.notOk(
+      heard.some((event) => event.type === "link" && event.link.name === "ifb8"),
+      "it rests",
+    );
+    await until((event) => event.type === "link" && event.link.name === "ifb8");
+    monitor[Symbol.dispose]();
+    t.equal(descriptors(), before);
+  },
+);
 
 t.test("a flood that the socket cannot hold is reported as an overrun, and the monitor goes on", async (t) => {
   const node = makeNode(t);

@@ -14,7 +14,7 @@ const SECTIONS: readonly (readonly string[])[] = [
 const FILES = [
   "sh",
   "-c",
-  "find /var/lib/cni /run/podwire /var/lib/podwire -type f ! -path '*/.podwire/*' ! -path /var/lib/podwire/calls 2>/dev/null | sort",
+  "find /var/lib/cni /run/podwire /var/lib/podwire -type f ! -path '*/.podwire/*' ! -path /var/lib/podwire/calls ! -path '/run/podwire/rehearsal/*' ! -name nft.lock 2>/dev/null | sort",
 ] as const;
 
 /** Lines about what the kernel does by itself some time after a link changed: its own fe80:: address, learned MACs. */
