@@ -106,6 +106,7 @@ function startPluginHost(): PluginHostThread | undefined {
     socket: flags.cniSocket,
     spoolFolder: SPOOL_FOLDER,
     journal: JOURNAL_PATH,
+    rehearse: flags.rehearse,
     debug: flags.logLevel === "debug",
   };
   return new PluginHostThread(process.argv[1] ?? "", data, log);

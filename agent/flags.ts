@@ -30,6 +30,12 @@ function seconds(text: string): number {
   throw new InvalidArgumentError("a number of seconds above 0 is needed.");
 }
 
+function count(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 0) return value;
+  throw new InvalidArgumentError("a whole number from 0 is needed.");
+}
+
 /** The program's flags. @param fail called for wrong ones, after they were explained; does not come back */
 export function agentCommand(version: string, fail: (exitCode: number) => never): Command {
   return new Command("podwire-agent")
@@ -62,6 +68,11 @@ export function agentCommand(version: string, fail: (exitCode: number) => never)
       flag("--cni-socket <path>", "where the plugins' calls are served; empty: nowhere").default(
         "/run/podwire/cni.sock",
       ),
+    )
+    .addOption(
+      flag("--rehearse <pods>", "pods to add and delete for practice after the start; 0: none")
+        .argParser(count)
+        .default(250),
     )
     .addOption(flag("--subnet-file <path>", "also write this subnet.env, for tools that expect flannel's"))
     .addOption(flag("--claim-subnet-env <path>", "claim the subnets of this subnet.env: take over a flannel node"))

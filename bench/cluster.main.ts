@@ -65,6 +65,7 @@ async function join(cluster: Cluster, { node, index, pod, tls }: Newcomer, targe
     `${BIN}/podwire-agent`,
     `--controller=${cluster.endpoint}`,
     `--node-name=${node.name}`,
+    "--rehearse=250", // as it comes
     ...tls,
   ]);
   await agent.prints(/"msg":"conflist written"/);

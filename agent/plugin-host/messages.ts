@@ -3,6 +3,8 @@ export interface PluginHostData {
   readonly socket: string;
   readonly spoolFolder: string;
   readonly journal: string;
+  /** How many pods to add and delete for practice. */
+  readonly rehearse: number;
   readonly debug: boolean;
 }
 

@@ -18,7 +18,10 @@ import type { ShimRequest } from "./wire.ts";
 /** After so long without a call the address index is written to disk. */
 const QUIET_MS = 3_000;
 
-async function serve({ socket, spoolFolder, journal: path, debug }: PluginHostData, port: MessagePort): Promise<void> {
+async function serve(
+  { socket, spoolFolder, journal: path, rehearse: pods, debug }: PluginHostData,
+  port: MessagePort,
+): Promise<void> {
   const tell = (message: FromPluginHost) => port.postMessage(message);
   const log = (level: "debug" | "info" | "warn" | "error", message: string, details: object = {}) =>
     tell({ type: "log", level, message, details });
@@ -79,8 +82,10 @@ async function serve({ socket, spoolFolder, journal: path, debug }: PluginHostDa
     else tell({ type: "metrics", id: message.id, text: await metrics.registry.metrics() });
   });
   tell({ type: "listening" });
+  if (pods === 0) return;
   try {
-    const pods = await rehearse({
+    const rehearsed = await rehearse({
+      pods,
       folder: join(dirname(socket), "rehearsal"),
       async idle() {
         await new Promise(setImmediate); // calls that waited for the round before
@@ -91,7 +96,7 @@ async function serve({ socket, spoolFolder, journal: path, debug }: PluginHostDa
       },
       signal: stopping.signal,
     });
-    log("info", "rehearsed", { pods });
+    log("info", "rehearsed", { pods: rehearsed });
   } catch (error) {
     log("warn", "a rehearsed pod failed: real ones may too", { error: messageOf(error) });
   }

@@ -12,12 +12,12 @@ import { journalled } from "./journalled.ts";
 import { CallMetrics } from "./metrics.ts";
 import { decodeRequest, encodeAnswer, encodeRequest } from "./wire.ts";
 
-/** After so many pods V8 has compiled what matters: the first takes 65 ms, the hundredth 5, the thousandth 3. */
-const MOST_ROUNDS = 250;
 /** On slow boards fewer must do. */
 const LONGEST_MS = 3_000;
 
 export interface RehearsalOptions {
+  /** How many at most. After 200 V8 has compiled what matters: the first takes 65 ms, the hundredth 5, the thousandth 3. */
+  readonly pods: number;
   /** Made and removed. */
   readonly folder: string;
   /** Resolves when no call is under way, and not before the next turn of the event loop. */
@@ -32,7 +32,7 @@ export interface RehearsalOptions {
  * what runs often, and a node's first real pods are not to wait for that.
  * @returns how many pods it was @throws Error with the answer of a call that failed: a pod would fare no better
  */
-export async function rehearse({ folder, idle, onRound, signal }: RehearsalOptions): Promise<number> {
+export async function rehearse({ pods, folder, idle, onRound, signal }: RehearsalOptions): Promise<number> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeFileSync(join(folder, "host-local"), `#!/bin/false\n${OUR_MARK}\n`); // to be found on CNI_PATH, and not executed
@@ -43,7 +43,7 @@ export async function rehearse({ folder, idle, onRound, signal }: RehearsalOptio
     await using stage = await within(node, home, async () => new Stage(folder));
     const end = performance.now() + LONGEST_MS;
     let rounds = 0;
-    while (rounds < MOST_ROUNDS && performance.now() < end) {
+    while (rounds < pods && performance.now() < end) {
       await idle();
       if (signal.aborted) break;
       const round = within(node, home, () => stage.play(rounds, pod));

@@ -35,7 +35,7 @@ export class Agent {
 
   /** Starts it as a machine of its own and waits until pods can be attached, and the agent has rehearsed that. */
   static async start(node: Node, bin: string): Promise<Agent> {
-    const daemon = node.spawn([`${bin}/podwire-agent`, "--standalone"]);
+    const daemon = node.spawn([`${bin}/podwire-agent`, "--standalone", "--rehearse=250"]);
     await daemon.prints(/"msg":"conflist written"/);
     await eventually(
       async () => (await node.run(["curl", "-sf", `${HEALTH}/readyz`])).code === 0 || undefined,

@@ -88,7 +88,8 @@ export class Node implements Owner {
 
   /** Starts a program that goes on running inside the node; ended with the node. */
   spawn(argv: readonly string[], env?: Record<string, string>): Daemon {
-    const daemon = new Daemon([...this.enter, ...argv], { ...process.env, ...env });
+    // An agent would make pods for practice, and the tests want the processor.
+    const daemon = new Daemon([...this.enter, ...argv], { PODWIRE_REHEARSE: "0", ...process.env, ...env });
     this.teardown(() => daemon.stop("SIGKILL"));
     return daemon;
   }
