@@ -152,7 +152,9 @@ t.test("podman: two networks in one container, a fixed address and MAC, and a ta
   ] as const)
     await node.runOk(["podman", "network", "create", `--subnet=${subnet}`, name]);
   await startContainer(node, "both", "red:ip=10.89.7.77,mac=02:00:00:00:77:01", "--network=blue");
-  t.match(await eth0(node, "both"), /link\/ether 02:00:00:00:77:01[\s\S]*inet 10\.89\.7\.77\/24/);
+  // Which of the two networks gets eth0 is podman's affair.
+  const addresses = await node.runOk(["podman", "exec", "both", "ip", "address"]);
+  t.match(addresses, /link\/ether 02:00:00:00:77:01[^\n]*\n\s+inet 10\.89\.7\.77\/24/);
   t.equal((await inspect(node, "both", "red")).IPAddress, "10.89.7.77");
   t.ok(await pings(node, "both", "10.89.7.1"));
   t.ok(await pings(node, "both", "10.89.8.1"));
