@@ -12,19 +12,28 @@ const HOSTS = ["one-shot", "resident", "resident"] as const;
 function start(net: Network, prefix: string, count: number | "endless", host: (typeof HOSTS)[number]): ChildProcess {
   const worker = fileURLToPath(new URL("testdata/worker.ts", import.meta.url));
   return spawn(process.execPath, ["--import=tsx", worker, net.dataDir, prefix, String(count), host], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["pipe", "pipe", "inherit"],
   });
 }
 
-async function linesOf({ stdout }: ChildProcess): Promise<string[]> {
-  const lines: string[] = [];
-  if (stdout !== null) for await (const line of createInterface({ input: stdout })) lines.push(line);
-  return lines;
+/** What each printed. Half-way they wait for one another, so that none is done before the next has begun. */
+function linesOf(processes: readonly ChildProcess[]): Promise<string[][]> {
+  let waiting = 0;
+  const linesOfOne = async ({ stdout }: ChildProcess) => {
+    const lines: string[] = [];
+    if (stdout === null) return lines;
+    for await (const line of createInterface({ input: stdout })) {
+      if (line !== "half") lines.push(line);
+      else if (++waiting === processes.length) for (const { stdin } of processes) stdin?.write("\n");
+    }
+    return lines;
+  };
+  return Promise.all(processes.map(linesOfOne));
 }
 
 t.test(`${HOSTS.length} processes with ${ADDS} ADDs each never get one address twice`, async (t) => {
   const net = makeNetwork(t);
-  const runs = await Promise.all(HOSTS.map((host, index) => linesOf(start(net, `process${index}`, ADDS, host))));
+  const runs = await linesOf(HOSTS.map((host, index) => start(net, `process${index}`, ADDS, host)));
   const addresses = runs.flat().map((line) => line.split(" ")[1]);
   t.equal(addresses.length, HOSTS.length * ADDS);
   t.equal(new Set(addresses).size, addresses.length);
@@ -42,7 +51,7 @@ t.test("kill -9 of a process that stays, in the middle of its work: others go on
   victim.stdout?.on("data", () => {
     if (++seen === 10) victim.kill("SIGKILL");
   });
-  const kept = await linesOf(other);
+  const [kept = []] = await linesOf([other]);
   await killed;
   const held = new Map(
     Object.entries(net.onDisk()).map(([address, holder]) => [holder.split("\r\n")[0] ?? "", address]),
