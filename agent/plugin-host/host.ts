@@ -29,6 +29,8 @@ export interface PluginHostOptions {
   /** What delegates that are executed get besides the caller's `CNI_*`: PATH, for instance. */
   readonly env: Env;
   readonly checkNetns: NonNullable<HostOptions["checkNetns"]>;
+  /** Waited for before a call does anything; the call counts as one that waits meanwhile. */
+  readonly gate?: () => Promise<void>;
   /** Told of each call, a moment after its answer. */
   readonly record: (call: EndedCall) => void;
   /** Also log debug lines. */
@@ -74,7 +76,7 @@ export class PluginHost {
     }
   }
 
-  /** Resolves when no call runs or waits. */
+  /** Resolves when no call runs or waits; one may have come when the caller goes on. */
   async idle(): Promise<void> {
     if (this.#calls > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
@@ -84,6 +86,7 @@ export class PluginHost {
     const call = () => this.#run(plugin, request, phases);
     const { CNI_COMMAND: verb, CNI_CONTAINERID: containerId = "", CNI_IFNAME: ifName = "" } = request.env;
     const attachment = `${containerId}\n${ifName}`;
+    await this.#options.gate?.();
     if (verb === "DEL") return await this.#turns.take(attachment, call);
     if (verb === "CHECK") return await this.#turns.take(attachment, () => this.#adds.hold(call));
     if (verb !== "ADD") return await call();

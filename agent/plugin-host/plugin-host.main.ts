@@ -13,7 +13,6 @@ import { CallMetrics } from "./metrics.ts";
 import { rehearse } from "./rehearsal.ts";
 import { ShimServer } from "./server.ts";
 import { Spool } from "./spool.ts";
-import type { ShimRequest } from "./wire.ts";
 
 /** After so long without a call the address index is written to disk. */
 const QUIET_MS = 3_000;
@@ -32,7 +31,9 @@ async function serve(
   let quiet: NodeJS.Timeout | undefined;
   const machines: Machines = { bridge, ipam };
   const metrics = new CallMetrics(() => host.calls);
+  let round = Promise.resolve();
   const host = new PluginHost({
+    gate: () => round, // a rehearsal's round has this thread in another namespace
     plugins: makePlugins(machines),
     env: { PATH: process.env.PATH },
     checkNetns: checkPodNetns,
@@ -47,21 +48,15 @@ async function serve(
       log("warn", "a CNI call failed", { plugin, verb, containerId, ifName, code: error.code, error: error.msg });
     },
   });
-  let round = Promise.resolve();
-  /** A rehearsal's round has this thread in another namespace. */
-  const answer = async (request: ShimRequest, caller: AbortSignal) => {
-    await round;
-    return await host.answer(request, caller);
-  };
   // Before the socket: what comes by it for the same pods is newer.
   const spool = new Spool({
     folder: spoolFolder,
-    answer: (request) => answer(request, new AbortController().signal),
+    answer: (request) => host.answer(request, new AbortController().signal),
     log,
   });
   const server = await ShimServer.listen({
     path: socket,
-    answer,
+    answer: (request, caller) => host.answer(request, caller),
     onRefused: (problem) => log("warn", "a connection to the plugin host was refused", { problem }),
   });
   const stopping = new AbortController();
@@ -87,6 +82,7 @@ async function serve(
     const rehearsed = await rehearse({
       pods,
       folder: join(dirname(socket), "rehearsal"),
+      isBusy: () => host.calls > 0,
       async idle() {
         await new Promise(setImmediate); // calls that waited for the round before
         await host.idle();

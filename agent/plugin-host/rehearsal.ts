@@ -22,6 +22,8 @@ export interface RehearsalOptions {
   readonly folder: string;
   /** Resolves when no call is under way, and not before the next turn of the event loop. */
   readonly idle: () => Promise<void>;
+  /** Whether a call is under way. Asked at the very moment before this thread leaves its namespace. */
+  readonly isBusy: () => boolean;
   /** Told of every round; calls that come must wait for it, because this thread is elsewhere until then. */
   readonly onRound: (round: Promise<void>) => void;
   readonly signal: AbortSignal;
@@ -32,7 +34,7 @@ export interface RehearsalOptions {
  * what runs often, and a node's first real pods are not to wait for that.
  * @returns how many pods it was @throws Error with the answer of a call that failed: a pod would fare no better
  */
-export async function rehearse({ pods, folder, idle, onRound, signal }: RehearsalOptions): Promise<number> {
+export async function rehearse({ pods, folder, idle, isBusy, onRound, signal }: RehearsalOptions): Promise<number> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeFileSync(join(folder, "host-local"), `#!/bin/false\n${OUR_MARK}\n`); // to be found on CNI_PATH, and not executed
@@ -40,12 +42,13 @@ export async function rehearse({ pods, folder, idle, onRound, signal }: Rehearsa
   using node = createNetns();
   using pod = createNetns();
   try {
-    await using stage = await within(node, home, async () => new Stage(folder));
+    await using stage = new Stage(folder); // its sockets are opened in the first round, and stay where that is
     const end = performance.now() + LONGEST_MS;
     let rounds = 0;
     while (rounds < pods && performance.now() < end) {
       await idle();
       if (signal.aborted) break;
+      if (isBusy()) continue;
       const round = within(node, home, () => stage.play(rounds, pod));
       onRound(round.catch(() => {}));
       await round;
