@@ -61,10 +61,10 @@ t.test("the agent makes the pod, not a process of its own, and says how long eac
 t.test("the agent rehearses in namespaces of its own, serves meanwhile, and leaves no trace of it", async (t) => {
   const node = await startNode(t);
   const before = await kernelState(node);
-  const agent = node.spawn([`${BIN}/podwire-agent`, "--controller=127.0.0.1:1", "--rehearse=100"]);
+  const agent = node.spawn([`${BIN}/podwire-agent`, "--controller=127.0.0.1:1", "--rehearse=250"]);
   await agent.prints(/"msg":"serving CNI calls"/);
   const pod = await node.pod("early");
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 20; i++) {
     await attach(node, pod, FULL);
     t.ok(await pod.pings("10.22.0.1"));
     await detach(node, pod, FULL);
