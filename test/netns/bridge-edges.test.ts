@@ -3,6 +3,7 @@ import t from "tap";
 import {
   attach,
   bridgeConf,
+  collect,
   detach,
   FULL,
   fakeIpam,
@@ -194,4 +195,16 @@ t.test("S4: while the path is swapped all the time, an ADD happens in one namesp
     t.match(made, /^lo[^,]*eth0@\S+ +UP +10\.22\.0\.\d+\/16[^,]*$/);
     await detach(node, red, conf);
   }
+});
+
+t.test("a link that was killed before it got its alias is known by name and group", async (t) => {
+  const node = await startNode(t);
+  const pod = await node.pod("pod");
+  const [, host] = (await attach(node, pod, bridgeConf())).interfaces;
+  await node.sh(`ip link set ${host?.name} alias ""; ip link set cni0 alias ""`);
+  await node.sh("ip link add pw0123456789ab type veth peer name other");
+  t.match(await collect(node, [], bridgeConf()), { code: 0 });
+  const links = await node.sh("ip -br link");
+  t.notMatch(links, new RegExp(`${host?.name}|cni0`));
+  t.match(links, "pw0123456789ab", "another's link stays");
 });
