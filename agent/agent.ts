@@ -15,7 +15,7 @@ import type { NodeFiles } from "./node-files.ts";
 import { type AgentOptions, BACKENDS } from "./options.ts";
 import { addressOfEndpoint, leaseRefusal } from "./overlay-input.ts";
 import { Passes, type PassReport } from "./pass.ts";
-import { listPods } from "./pods.ts";
+import { PodList } from "./pods.ts";
 import { Renewal } from "./renewal.ts";
 import type { SavedState } from "./saved-state.ts";
 import type { Endpoint, SessionListener } from "./session.ts";
@@ -57,12 +57,14 @@ export class Agent implements SessionListener {
   #announced: readonly Address[] = [];
   #report: PassReport | undefined;
   /** What came in on this connection and was not kept. */
+  readonly #pods: PodList;
   #refusedLeases: string[] = [];
   #saidRefusals = "";
 
   constructor(options: AgentOptions, ports: AgentPorts, initial: SavedState) {
     this.#options = options;
     this.#ports = ports;
+    this.#pods = new PodList(ports.rt, options.ipamDataDir);
     this.#state = initial.state;
     this.#controllerAddress = initial.controllerAddress;
     this.#passes = new Passes({ rt: ports.rt, nodeId: options.nodeId, joined: options.networks });
@@ -104,7 +106,7 @@ export class Agent implements SessionListener {
 
   /** Tells the controller of pods and conditions when they are others than before, and lets go of emptied fenced leases. */
   reportStatus(): void {
-    const pods = listPods(this.#ports.rt, this.#options.ipamDataDir);
+    const pods = this.#pods.list();
     this.#ports.metrics.pods.set(pods.length);
     this.#releaseFenced(new Set(pods.map(({ network }) => network ?? "")));
     this.#connection.report(nodeStatus(pods, this.notReady(), this.#report?.failures ?? []));

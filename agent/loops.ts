@@ -1,9 +1,12 @@
 import type { Logger } from "pino";
+import { MAC_CHECK_SETS } from "../firewall/mac-check.ts";
+import { MASQUERADE_SETS } from "../firewall/masquerade.ts";
 import { NFT_TABLE_PREFIX } from "../kernel/mark.ts";
 import { openNftMonitor } from "../kernel/nftables/monitor.ts";
 import { openMonitor, RtnlGroup } from "../kernel/rtnetlink/monitor.ts";
 import { createReconciler, type Reconciler } from "../reconcile/loop.ts";
 import { relevanceOf } from "./relevance.ts";
+import { WATCH_FILTER } from "./watch-filter.ts";
 
 export interface LoopTimes {
   readonly periodMs: number;
@@ -13,6 +16,8 @@ export interface LoopTimes {
 
 /** What was taken away by hand is back soon enough, and the pods that start have the processor. */
 const WATCH_REST_MS = 20;
+/** Elements of pods, which are their plugin's affair. */
+const PODS_SETS = new Set([...MASQUERADE_SETS, ...MAC_CHECK_SETS].map(({ set }) => set));
 const BACKOFF = { initialMs: 200, maxMs: 10_000 } as const;
 
 /**
@@ -52,6 +57,7 @@ export function createLoop(
 export function watchKernel({ overlay, pods }: { overlay(): void; pods(): void }): Disposable {
   const routes = openMonitor({
     restMs: WATCH_REST_MS,
+    filter: WATCH_FILTER,
     groups: [
       RtnlGroup.link,
       RtnlGroup.neigh,
@@ -71,6 +77,8 @@ export function watchKernel({ overlay, pods }: { overlay(): void; pods(): void }
     },
   });
   const rules = openNftMonitor({
+    restMs: WATCH_REST_MS,
+    quietSets: PODS_SETS,
     onChange: (tables) => {
       if (tables.size === 0 || tables.has(NFT_TABLE_PREFIX)) overlay();
     },

@@ -11,19 +11,57 @@ type VethMark = Extract<Mark, { role: "veth" }>;
 
 /**
  * The pods on this node, by the marks on their host-side links; their addresses by the files of host-local. There is no
- * list of our own that could be wrong.
+ * list of our own that could be wrong: what was read of a file before is only believed while the pod that it names is
+ * there, for nobody else can have the address then.
  */
-export function listPods(rt: RouteSocket, dataDir: string): Pod[] {
-  const marks = listLinks(rt, { kind: "veth" }).flatMap(({ alias }) => {
-    const mark = parseMark(alias);
-    return mark?.role === "veth" ? [mark] : [];
-  });
-  const networks = new Map(
-    [...new Set(marks.map(({ network }) => network))].map((name) => [name, reservations(dataDir, name)]),
-  );
-  return marks
-    .map((mark) => pod(mark, networks.get(mark.network)?.get(holderKey(mark)) ?? []))
-    .sort((a, b) => (podKey(a) < podKey(b) ? -1 : 1));
+export class PodList {
+  readonly #rt: RouteSocket;
+  readonly #dataDir: string;
+  /** By path. */
+  #known: ReadonlyMap<string, Reservation> = new Map();
+
+  constructor(rt: RouteSocket, dataDir: string) {
+    this.#rt = rt;
+    this.#dataDir = dataDir;
+  }
+
+  list(): Pod[] {
+    const marks = listLinks(this.#rt, { kind: "veth" }).flatMap(({ alias }) => {
+      const mark = parseMark(alias);
+      return mark?.role === "veth" ? [mark] : [];
+    });
+    const byHolder = this.#reservations(marks);
+    return marks
+      .map((mark) => pod(mark, byHolder.get(holderKey(mark)) ?? []))
+      .sort((a, b) => (podKey(a) < podKey(b) ? -1 : 1));
+  }
+
+  #reservations(marks: readonly VethMark[]): ReadonlyMap<string, readonly Reserved[]> {
+    const present = new Set(marks.map(holderKey));
+    const known = new Map<string, Reservation>();
+    const byHolder = new Map<string, Reserved[]>();
+    for (const network of new Set(marks.map((mark) => mark.network))) {
+      const folder = join(this.#dataDir, network);
+      for (const file of namesIn(folder)) {
+        const address = addressOfFile(file);
+        if (address === undefined) continue;
+        const path = join(folder, file);
+        const before = this.#known.get(path);
+        const found = before && present.has(before.holder) ? before : readReservation(path, network);
+        if (found === undefined) continue;
+        known.set(path, found);
+        byHolder.set(found.holder, [...(byHolder.get(found.holder) ?? []), { address, since: found.since }]);
+      }
+    }
+    this.#known = known;
+    return byHolder;
+  }
+}
+
+/** What a reservation's file says. */
+interface Reservation {
+  readonly holder: string;
+  readonly since: number;
 }
 
 interface Reserved {
@@ -46,28 +84,16 @@ function podKey({ network, containerId, interfaceName }: Pod): string {
   return `${network} ${containerId} ${interfaceName}`;
 }
 
-function holderKey({ containerId, ifName }: { readonly containerId: string; readonly ifName: string }): string {
-  return `${containerId} ${ifName}`;
-}
-
-function reservations(dataDir: string, network: string): Map<string, Reserved[]> {
-  const held = new Map<string, Reserved[]>();
-  const folder = join(dataDir, network);
-  for (const file of namesIn(folder)) {
-    const address = addressOfFile(file);
-    const found = address && readReservation(join(folder, file));
-    if (!found) continue;
-    held.set(found.key, [...(held.get(found.key) ?? []), { address, since: found.since }]);
-  }
-  return held;
+function holderKey({ network, containerId, ifName }: Omit<VethMark, "role" | "pod">): string {
+  return `${network} ${containerId} ${ifName}`;
 }
 
 /** Files come and go while pods do: one that is gone is nobody's. */
-function readReservation(path: string): { key: string; since: number } | undefined {
+function readReservation(path: string, network: string): Reservation | undefined {
   try {
     const holder = decodeHolder(readFileSync(path, "utf8"));
     if (holder.kind !== "attachment") return undefined;
-    return { key: holderKey(holder.attachment), since: Math.round(statSync(path).mtimeMs) };
+    return { holder: holderKey({ network, ...holder.attachment }), since: Math.round(statSync(path).mtimeMs) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

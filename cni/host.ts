@@ -15,7 +15,8 @@ import { isVersion, NEWEST, VERSIONS, versionAnswer } from "./version.ts";
 /** What a one-shot call reads and writes. */
 export interface HostOptions {
   readonly env: Env;
-  readonly stdin: AsyncIterable<Uint8Array | string> & { readonly isTTY?: boolean };
+  /** A stream, or all that it held. */
+  readonly stdin: Uint8Array | (AsyncIterable<Uint8Array | string> & { readonly isTTY?: boolean });
   readonly stdout: { write(text: string): unknown };
   readonly stderr: { write(text: string): unknown };
   /** Plugins that delegation calls in process when the executable found on CNI_PATH is ours. */
@@ -189,7 +190,7 @@ function about(plugin: Plugin): string {
 
 /** The version on stdin of VERSION, where anything else than a configuration is forgiven. */
 async function givenVersion(stdin: HostOptions["stdin"]): Promise<string | undefined> {
-  if (stdin.isTTY === true) return undefined;
+  if ("isTTY" in stdin && stdin.isTTY === true) return undefined;
   const bytes = await readAll(stdin);
   try {
     const json = parseJsonBytes(bytes);
@@ -202,6 +203,7 @@ async function givenVersion(stdin: HostOptions["stdin"]): Promise<string | undef
 
 /** All of stdin, but no more than a document may hold and one byte. */
 async function readAll(stdin: HostOptions["stdin"]): Promise<Uint8Array> {
+  if (stdin instanceof Uint8Array) return stdin;
   const chunks: Buffer[] = [];
   let length = 0;
   try {

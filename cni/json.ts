@@ -21,6 +21,7 @@ const LITERALS = [
   ["null", null],
 ] as const;
 
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
@@ -46,7 +47,7 @@ export function parseJsonBytes(bytes: Uint8Array): Json {
   }
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    text = UTF8.decode(bytes);
   } catch {
     throw new CniError(Code.decodingFailure, "the JSON document is not UTF-8");
   }

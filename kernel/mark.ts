@@ -70,8 +70,16 @@ export function attachmentKey(attachment: AttachmentName): string {
   return hash(attachment).slice(0, 16);
 }
 
-function hash({ network, containerId, ifName }: AttachmentName): string {
-  return createHash("sha256").update(`${network}\0${containerId}\0${ifName}`).digest("hex");
+/** One call asks for several names of the same attachment. */
+const hashes = new WeakMap<AttachmentName, string>();
+
+function hash(attachment: AttachmentName): string {
+  const known = hashes.get(attachment);
+  if (known !== undefined) return known;
+  const { network, containerId, ifName } = attachment;
+  const fresh = createHash("sha256").update(`${network}\0${containerId}\0${ifName}`).digest("hex");
+  hashes.set(attachment, fresh);
+  return fresh;
 }
 
 function field(key: string, value: string): string {

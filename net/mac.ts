@@ -15,13 +15,17 @@ export function parseMac(text: string): Mac {
 
 /** The six bytes as sent on the wire. */
 export function macToBytes(mac: Mac): Uint8Array {
-  return Uint8Array.from(mac.split(":"), (pair) => Number.parseInt(pair, 16));
+  const bytes = new Uint8Array(6);
+  for (let i = 0; i < 6; i++) bytes[i] = Number.parseInt(mac.slice(3 * i, 3 * i + 2), 16);
+  return bytes;
 }
 
 /** Reads six bytes. @throws RangeError for any other number of bytes. */
 export function macFromBytes(bytes: Uint8Array): Mac {
   if (bytes.length !== 6) throw new RangeError(`a MAC address has 6 bytes, not ${bytes.length}`);
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":") as Mac;
+  let mac = "";
+  for (const byte of bytes) mac += (mac === "" ? "" : ":") + (byte < 16 ? "0" : "") + byte.toString(16);
+  return mac as Mac;
 }
 
 /** Whether the address is one for a group (multicast or broadcast), which no interface may carry. */

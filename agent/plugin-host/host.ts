@@ -3,7 +3,7 @@ import { type HostOptions, type Outcome, runPlugin } from "../../cni/host.ts";
 import { type Phase, PhaseTimer } from "../../cni/phases.ts";
 import type { Plugin } from "../../cni/plugin.ts";
 import { Slots, Turns } from "./turns.ts";
-import type { ShimAnswer, ShimRequest } from "./wire.ts";
+import type { Caller, ShimAnswer, ShimRequest } from "./wire.ts";
 
 /**
  * How many pods are made at a time. The kernel makes links one after the other, under the rtnl lock, and this thread
@@ -63,7 +63,7 @@ export class PluginHost {
    * Runs the call. An ADD that nobody waits for any more is not begun, or undone: its runtime takes it for failed.
    * @returns undefined for a plugin that is not among ours
    */
-  async answer(request: ShimRequest, caller: AbortSignal): Promise<ShimAnswer | undefined> {
+  async answer(request: ShimRequest, caller: Caller): Promise<ShimAnswer | undefined> {
     const { plugins } = this.#options;
     const plugin = Object.hasOwn(plugins, request.plugin) ? plugins[request.plugin] : undefined;
     if (plugin === undefined) return undefined;
@@ -81,7 +81,7 @@ export class PluginHost {
     if (this.#calls > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 
-  async #inTurn(plugin: Plugin, request: ShimRequest, caller: AbortSignal): Promise<ShimAnswer> {
+  async #inTurn(plugin: Plugin, request: ShimRequest, caller: Caller): Promise<ShimAnswer> {
     const phases = new PhaseTimer("queue", () => performance.now());
     const call = () => this.#run(plugin, request, phases);
     const { CNI_COMMAND: verb, CNI_CONTAINERID: containerId = "", CNI_IFNAME: ifName = "" } = request.env;
@@ -92,9 +92,9 @@ export class PluginHost {
     if (verb !== "ADD") return await call();
     return await this.#turns.take(attachment, () =>
       this.#adds.hold(async () => {
-        if (caller.aborted) return NOBODY_WAITS;
+        if (caller.gone) return NOBODY_WAITS;
         const answer = await call();
-        if (answer.exitCode === 0 && caller.aborted) await this.#undo(plugin, request);
+        if (answer.exitCode === 0 && caller.gone) await this.#undo(plugin, request);
         return answer;
       }),
     );
@@ -118,7 +118,7 @@ export class PluginHost {
     phases.enter("decode");
     const exitCode = await runPlugin(plugin, {
       env: { ...this.#options.env, ...env },
-      stdin: once(stdin),
+      stdin,
       stdout: { write: (text) => (stdout += text) },
       stderr: { write: (text) => (stderr += text) },
       builtins: plugins,
@@ -133,7 +133,3 @@ export class PluginHost {
 }
 
 const NOBODY_WAITS: ShimAnswer = { exitCode: 1, stdout: "", stderr: "" };
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}

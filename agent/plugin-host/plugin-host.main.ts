@@ -51,7 +51,7 @@ async function serve(
   // Before the socket: what comes by it for the same pods is newer.
   const spool = new Spool({
     folder: spoolFolder,
-    answer: (request) => host.answer(request, new AbortController().signal),
+    answer: (request) => host.answer(request, { gone: false }),
     log,
   });
   const server = await ShimServer.listen({

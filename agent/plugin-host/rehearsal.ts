@@ -123,7 +123,7 @@ class Stage implements AsyncDisposable {
       CNI_PATH: this.#folder,
     };
     const frame = encodeRequest({ plugin: conf.type, env, stdin: Buffer.from(JSON.stringify(conf)) });
-    const answer = await this.#host.answer(decodeRequest(frame.subarray(4)), new AbortController().signal);
+    const answer = await this.#host.answer(decodeRequest(frame.subarray(4)), { gone: false });
     if (answer?.exitCode !== 0) throw new Error(answer?.stdout ?? `there is no plugin ${conf.type}`);
     encodeAnswer(answer);
   }

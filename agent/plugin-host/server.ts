@@ -2,7 +2,7 @@ import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { peerCredentials } from "../../kernel/peer-credentials.ts";
-import { decodeRequest, encodeAnswer, FrameReader, type ShimAnswer, type ShimRequest } from "./wire.ts";
+import { type Caller, decodeRequest, encodeAnswer, FrameReader, type ShimAnswer, type ShimRequest } from "./wire.ts";
 
 /** Pods that start at once wait here, in the kernel, until the host gets to them. */
 const BACKLOG = 4096;
@@ -11,10 +11,10 @@ export interface ServerOptions {
   /** The socket's path; its folder is made with 0700. */
   readonly path: string;
   /**
-   * Answers a request; undefined when it is for somebody else, who is told by the closed connection. `caller` aborts
+   * Answers a request; undefined when it is for somebody else, who is told by the closed connection. `caller` changes
    * when nobody waits for the answer any more.
    */
-  readonly answer: (request: ShimRequest, caller: AbortSignal) => Promise<ShimAnswer | undefined>;
+  readonly answer: (request: ShimRequest, caller: Caller) => Promise<ShimAnswer | undefined>;
   /** Told of connections that were refused. */
   readonly onRefused: (problem: string) => void;
 }
@@ -58,10 +58,12 @@ export class ShimServer {
   }
 
   #serve(socket: Socket): void {
-    const caller = new AbortController();
+    const caller = { gone: false };
     // A reset is as good as a close: the caller is gone.
     socket.on("error", () => {});
-    socket.on("close", () => caller.abort());
+    socket.on("close", () => {
+      caller.gone = true;
+    });
     const problem = refusal(socket);
     if (problem !== undefined) {
       this.#refuse(socket, problem);
@@ -73,7 +75,7 @@ export class ShimServer {
         const content = reader.push(chunk);
         if (content === undefined) return;
         socket.off("data", onData).resume(); // to hear of the end
-        void this.#answer(socket, decodeRequest(content), caller.signal);
+        void this.#answer(socket, decodeRequest(content), caller);
       } catch (error) {
         this.#refuse(socket, error instanceof Error ? error.message : String(error));
       }
@@ -81,7 +83,7 @@ export class ShimServer {
     socket.on("data", onData);
   }
 
-  async #answer(socket: Socket, request: ShimRequest, caller: AbortSignal): Promise<void> {
+  async #answer(socket: Socket, request: ShimRequest, caller: Caller): Promise<void> {
     const answer = await this.#options.answer(request, caller);
     if (answer === undefined) socket.destroy();
     else socket.end(encodeAnswer(answer));

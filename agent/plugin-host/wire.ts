@@ -15,6 +15,12 @@ export interface ShimRequest {
   readonly stdin: Uint8Array;
 }
 
+/** Who waits for the answer. */
+export interface Caller {
+  /** Nobody does any more. */
+  readonly gone: boolean;
+}
+
 /** What the shim prints, and the code it exits with. */
 export interface ShimAnswer {
   readonly exitCode: number;

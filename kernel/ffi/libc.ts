@@ -66,3 +66,29 @@ export function callAsync(name: Name, args: readonly Argument[], done: (result: 
     done(result);
   });
 }
+
+/** <sys/socket.h> */
+const SOL_SOCKET = 1;
+const SO_ATTACH_FILTER = 26;
+type AttachFilter = (fd: number, level: number, option: number, program: object, size: number) => number;
+let attach: { readonly call: AttachFilter; readonly size: number } | undefined;
+
+/**
+ * setsockopt(SO_ATTACH_FILTER): the kernel drops what the program does not accept (socket(7)).
+ * @param instructions of struct sock_filter each
+ * @throws SystemError EINVAL for a program that the kernel does not take
+ */
+export function attachFilter(fd: number, instructions: Uint8Array, count: number): void {
+  attach ??= declareAttachFilter();
+  const { call: setsockopt, size } = attach;
+  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, { len: count, filter: instructions }, size) === 0) return;
+  throw new SystemError("setsockopt", koffi().errno(), "SO_ATTACH_FILTER");
+}
+
+/** struct sock_fprog, <linux/filter.h>, holds a pointer. */
+function declareAttachFilter(): { call: AttachFilter; size: number } {
+  const program = koffi().struct({ len: "uint16", filter: "void *" });
+  library ??= koffi().load(null);
+  const parameters = ["int", "int", "int", koffi().pointer(program), "uint"];
+  return { call: library.func("setsockopt", "int", parameters) as AttachFilter, size: koffi().sizeof(program) };
+}

@@ -28,17 +28,26 @@ export type Attrs<F extends Fields> = { readonly [K in keyof F]?: Value<F[K][1]>
  * kernel, or are not for us, and are skipped; of repeated ones the last counts.
  */
 export function attrs<F extends Fields>(fields: F): Codec<Attrs<F>> {
-  const entries = Object.entries(fields);
+  const members = Object.entries(fields).map(([name, [type, codec]]) => {
+    const [v4, v6] = typeof type === "number" ? [type, type] : type;
+    const flag = codec.nested ? NLA_F_NESTED : 0;
+    return { name, codec, v4: v4 | flag, v6: v6 | flag };
+  });
   const byType: ({ name: string; codec: AnyCodec } | undefined)[] = [];
-  for (const [name, [type, codec]] of entries) for (const number of numbersOf(type)) byType[number] = { name, codec };
+  for (const { name, codec, v4, v6 } of members) {
+    for (const type of [v4, v6]) byType[type & ~NLA_F_NESTED] = { name, codec };
+  }
   return {
     nested: true,
     write(to, value) {
-      for (const [name, [type, codec]] of entries) {
+      for (let i = 0; i < members.length; i++) {
+        const { name, codec, v4, v6 } = members[i] as (typeof members)[number];
         const field = value[name];
         if (field === undefined || codec.omits?.(field)) continue;
-        const number = typeof type === "number" ? type : type[familyOf(field as unknown as Address) === 4 ? 0 : 1];
-        to.attribute(codec.nested ? number | NLA_F_NESTED : number, () => writeNamed(name, codec, to, field));
+        const type = v4 === v6 || familyOf(field as unknown as Address) === 4 ? v4 : v6;
+        const start = to.openAttribute(type);
+        writeNamed(name, codec, to, field);
+        to.closeAttribute(start);
       }
     },
     read(from) {
@@ -49,10 +58,6 @@ export function attrs<F extends Fields>(fields: F): Codec<Attrs<F>> {
       return value as Attrs<F>;
     },
   };
-}
-
-function numbersOf(type: AttributeType): readonly number[] {
-  return typeof type === "number" ? [type] : type;
 }
 
 function writeNamed(name: string, codec: AnyCodec, to: Writer, value: unknown): void {
@@ -68,14 +73,20 @@ type Members = Record<string, AnyCodec>;
 
 /** A C struct: its members in order, without padding of its own. Members that are absent are written as 0. */
 export function struct<M extends Members>(members: M): Codec<{ readonly [K in keyof M]: Value<M[K]> }> {
-  const entries = Object.entries(members);
+  const entries = Object.entries(members).map(([name, codec]) => ({ name, codec }));
   return {
     write(to, value) {
-      for (const [name, codec] of entries) writeNamed(name, codec, to, value[name] ?? 0);
+      for (let i = 0; i < entries.length; i++) {
+        const { name, codec } = entries[i] as (typeof entries)[number];
+        writeNamed(name, codec, to, value[name] ?? 0);
+      }
     },
     read(from) {
       const value: Record<string, unknown> = {};
-      for (const [name, codec] of entries) value[name] = codec.read(from);
+      for (let i = 0; i < entries.length; i++) {
+        const { name, codec } = entries[i] as (typeof entries)[number];
+        value[name] = codec.read(from);
+      }
       return value as { [K in keyof M]: Value<M[K]> };
     },
   };

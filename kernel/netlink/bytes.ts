@@ -36,7 +36,7 @@ export class Writer {
 
   /** An unsigned (or, with `signed`, a two's complement) integer. @throws RangeError when the value does not fit */
   integer(size: 1 | 2 | 4, value: number, options: IntegerOptions = UNSIGNED): void {
-    const limit = 2 ** (size * 8);
+    const limit = size === 4 ? 0x1_0000_0000 : size === 2 ? 0x1_0000 : 0x100;
     const low = options.signed ? -limit / 2 : 0;
     const high = options.signed ? limit / 2 : limit;
     if (!Number.isInteger(value) || value < low || value >= high) {
@@ -69,12 +69,26 @@ export class Writer {
 
   /** A type-length-value: header, body, padding to four bytes. @throws RangeError when the body has 64 KiB or more */
   attribute(type: number, body: () => void): void {
+    const start = this.openAttribute(type);
+    body();
+    this.closeAttribute(start);
+  }
+
+  /** The header of a type-length-value; what is written now is its body. @returns what {@link closeAttribute} takes */
+  openAttribute(type: number): number {
     const start = this.#length;
     this.integer(2, 0);
     this.integer(2, type);
-    body();
+    return start;
+  }
+
+  /** The end of the attribute. @throws RangeError when its body has 64 KiB or more */
+  closeAttribute(start: number): void {
     const length = this.#length - start;
-    if (length > 0xffff) throw new RangeError(`attribute ${type & TYPE_MASK} is too long: ${length} bytes`);
+    if (length > 0xffff) {
+      const type = this.#view.getUint16(start + 2, LITTLE_ENDIAN) & TYPE_MASK;
+      throw new RangeError(`attribute ${type} is too long: ${length} bytes`);
+    }
     this.#view.setUint16(start, length, LITTLE_ENDIAN);
     this.align();
   }

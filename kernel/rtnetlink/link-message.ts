@@ -97,6 +97,8 @@ const fields = {
   group: [27, u32],
   netnsFd: [28, u32],
   extMask: [29, u32],
+  txQueues: [31, u32],
+  rxQueues: [32, u32],
 } as const;
 export type LinkAttrs = Attrs<typeof fields>;
 export const linkAttrs: Codec<LinkAttrs> = attrs(fields);

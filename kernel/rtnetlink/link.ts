@@ -85,10 +85,16 @@ export interface VethPeer {
   readonly up?: boolean | undefined;
   readonly txQueueLength?: number | undefined;
   readonly group?: number | undefined;
+  readonly queues?: number | undefined;
 }
 
 /** A link to make. */
-export type LinkSpec = LinkSettings & { readonly name: string; readonly port?: BridgePort | undefined } & (
+export type LinkSpec = LinkSettings & {
+  readonly name: string;
+  readonly port?: BridgePort | undefined;
+  /** Of each direction; when absent, as many as the kernel thinks right. */
+  readonly queues?: number | undefined;
+} & (
     | { readonly kind: "veth"; readonly peer: VethPeer }
     | { readonly kind: "bridge"; readonly bridge?: Bridge | undefined }
     | { readonly kind: "vxlan"; readonly vxlan: Vxlan }
@@ -181,7 +187,7 @@ function create(rt: RouteSocket, spec: LinkSpec, flags: number): Message | undef
     type: Rtm.newLink,
     flags: Flag.create | Flag.excl | flags,
     body: writeLink(
-      { ...linkSettings(settings), name: spec.name, info: newLinkInfo(spec) },
+      { ...linkSettings(settings), ...queueCounts(spec), name: spec.name, info: newLinkInfo(spec) },
       flagChange({ up, promisc }),
     ),
     label: `RTM_NEWLINK ${spec.name}${peer}`,
@@ -312,9 +318,13 @@ function newLinkInfo(spec: LinkSpec): LinkInfo {
   return { kind };
 }
 
-function vethPair({ name, netns, mac, mtu, txQueueLength, group }: VethPeer): VethData {
+function queueCounts({ queues }: Pick<VethPeer, "queues">): Pick<LinkAttrs, "txQueues" | "rxQueues"> {
+  return { txQueues: queues, rxQueues: queues };
+}
+
+function vethPair({ name, netns, mac, mtu, txQueueLength, group, queues }: VethPeer): VethData {
   const address = mac === undefined ? undefined : macToBytes(mac);
-  return { peer: { address, name, mtu, txQueueLength, group, netnsFd: netns?.fd } };
+  return { peer: { ...queueCounts({ queues }), address, name, mtu, txQueueLength, group, netnsFd: netns?.fd } };
 }
 
 function raisePeer(rt: RouteSocket, { name, netns }: VethPeer): void {

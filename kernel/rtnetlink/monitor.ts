@@ -1,3 +1,4 @@
+import { type FilterStep, filterNotifications } from "../netlink/filter.ts";
 import type { Message } from "../netlink/message.ts";
 import { openNetlinkMonitor } from "../netlink/monitor.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../netlink/socket.ts";
@@ -39,6 +40,8 @@ export interface MonitorOptions {
   readonly onMessages: (events: readonly RouteEvent[]) => void;
   /** Messages were lost (ENOBUFS): list everything again. */
   readonly onOverrun: () => void;
+  /** What the kernel is to drop; see filterNotifications. */
+  readonly filter?: readonly FilterStep[] | undefined;
   /** Milliseconds between two looks; see openNetlinkMonitor. */
   readonly restMs?: number | undefined;
 }
@@ -48,9 +51,10 @@ export interface MonitorOptions {
  * four); disposing ends it. Keeps the process alive until then.
  * @throws NotANamespaceError
  */
-export function openMonitor({ netns, groups, onMessages, onOverrun, restMs }: MonitorOptions): Disposable {
+export function openMonitor({ netns, groups, filter = [], onMessages, onOverrun, restMs }: MonitorOptions): Disposable {
   const socket = inNetns(netns, () => new NetlinkSocket(NETLINK_ROUTE));
   try {
+    if (filter.length > 0) filterNotifications(socket, filter);
     socket.join(groups);
     return openNetlinkMonitor({
       socket,

@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import { callAsync } from "../ffi/libc.ts";
 import { Reader } from "../netlink/bytes.ts";
 import { isNetlinkError, NetlinkError } from "../netlink/error.ts";
+import { DROP, type FilterStep, filterNotifications, native16 } from "../netlink/filter.ts";
 import { Control, decodeOutcome, encodeMessage, Flag, type Message } from "../netlink/message.ts";
 import { openNetlinkMonitor } from "../netlink/monitor.ts";
 import { NETLINK_ROUTE, NetlinkSocket, type Request } from "../netlink/socket.ts";
@@ -26,7 +27,7 @@ export interface LinkRemoverOptions {
   readonly netns?: Netns | string | undefined;
   /**
    * How many removals may wait in the kernel at once, each in a thread of libuv's pool; one more thread of it waits for
-   * the kernel's notifications meanwhile.
+   * the kernel's notifications from the first removal on.
    */
   readonly threads?: number;
 }
@@ -72,6 +73,14 @@ export function deleteLinks(rt: RouteSocket, indexes: readonly number[]): void {
 
 /** What the kernel said to each request, undefined where it obeyed. */
 type Outcomes = readonly (NetlinkError | undefined)[];
+
+/** Of AF_BRIDGE would be a port that only left its bridge. Offsets of struct nlmsghdr with struct ifinfomsg behind it. */
+const ONLY_DELETED_LINKS: readonly FilterStep[] = [
+  { load: 2, at: 4 },
+  { differs: native16(Rtm.delLink), to: DROP },
+  { load: 1, at: 16 },
+  { differs: Af.unspec, to: DROP },
+];
 
 /** Why a batch of one could not be removed. */
 function refusal(batch: readonly number[], [outcome]: Outcomes): NetlinkError | undefined {
@@ -154,7 +163,7 @@ class Remover implements LinkRemover {
     this.#open = false;
     for (const index of this.#waiting.splice(0)) this.#settle(index, new Error("the link remover was closed"));
     for (const socket of this.#idle.splice(0)) socket[Symbol.dispose]();
-    this.#rest();
+    this.#closeAtLast();
   }
 
   async #enqueue(index: number): Promise<void> {
@@ -187,7 +196,7 @@ class Remover implements LinkRemover {
       for (const index of batch) this.#unannounced.add(index);
     } catch (error) {
       for (const index of batch) this.#settle(index, error);
-      this.#rest();
+      this.#closeAtLast();
     }
   }
 
@@ -215,11 +224,12 @@ class Remover implements LinkRemover {
       else this.#settle(index, refusal(batch, outcomes));
     }
     this.#schedule();
-    this.#rest();
+    this.#closeAtLast();
   }
 
   #openMonitor(): Disposable {
     const socket = this.#openSocket();
+    filterNotifications(socket, ONLY_DELETED_LINKS);
     socket.join([RtnlGroup.link]);
     // A lost notification costs time only: that the system call returns says the same, later.
     return openNetlinkMonitor({ socket, onMessages: (messages) => this.#announced(messages), onOverrun() {} });
@@ -229,7 +239,7 @@ class Remover implements LinkRemover {
     for (const message of messages) {
       if (message.type !== Rtm.delLink) continue;
       const { family, index } = linkHeader.read(new Reader(message.body));
-      if (family !== Af.unspec) continue; // AF_BRIDGE: it only left its bridge
+      if (family !== Af.unspec) continue;
       this.#unannounced.delete(index);
       this.#settle(index);
     }
@@ -243,9 +253,8 @@ class Remover implements LinkRemover {
     else removal?.reject(error);
   }
 
-  /** Listens only while there is something to hear: every change to any link would have to be read. */
-  #rest(): void {
-    if (this.#inKernel > 0 || (this.#open && this.#waiting.length > 0)) return;
+  #closeAtLast(): void {
+    if (this.#open || this.#inKernel > 0) return;
     this.#monitor?.[Symbol.dispose]();
     this.#monitor = undefined;
   }

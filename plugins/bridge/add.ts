@@ -63,7 +63,7 @@ export async function add(
   undo.add(putRules(machine, name, { mac: port.podMac, addresses, conf }));
   phases.enter("pod");
   const { ifName } = attachment;
-  using pod = openPod({ netns, ifName, index: port.podIndex }, plan?.families ?? []);
+  using pod = openPod({ netns, ifName, index: port.podIndex }, plan?.families ?? [], conf);
   configurePod(pod, plan, conf);
 
   phases.enter("ready");

@@ -24,16 +24,21 @@ export interface PodEnd extends Disposable {
 
 /**
  * Goes into the pod's namespace, once, for all that must be done there: opens the socket, and sets what must be so before
- * the link is up. Nobody's router advertisements or redirects are believed (CVE-2020-10749), and our own address is
- * announced (see announce.ts), so that neighbours forget the MAC it had before.
+ * the link is up. Nobody's router advertisements or redirects are believed (CVE-2020-10749), and an IPv6 address of ours
+ * is announced (see announce.ts), so that neighbours forget the MAC it had before. Unless duplicate address detection is
+ * asked for, nobody else is: every question would go to all pods of the bridge.
  */
-export function openPod(end: Omit<PodEnd, "rt" | typeof Symbol.dispose>, families: readonly Family[]): PodEnd {
+export function openPod(
+  end: Omit<PodEnd, "rt" | typeof Symbol.dispose>,
+  families: readonly Family[],
+  { enableDad }: Pick<BridgeConf, "enableDad">,
+): PodEnd {
   const rt = inNetns(end.netns, () => {
     setIpv6Conf(end.ifName, {
       accept_ra: 0,
       accept_redirects: 0,
-      ndisc_notify: 1,
-      ...(families.includes(6) ? { disable_ipv6: 0 } : {}),
+      ...(enableDad ? {} : { accept_dad: 0 }),
+      ...(families.includes(6) ? { ndisc_notify: 1, disable_ipv6: 0 } : {}),
     });
     return openRoute();
   });

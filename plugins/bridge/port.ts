@@ -20,6 +20,12 @@ export interface PortOrder {
   readonly conf: Pick<BridgeConf, "mtu" | "mac" | "hairpinMode" | "portIsolation">;
 }
 
+/**
+ * A veth uses one queue. Unless told so, the kernel makes one for every processor, with its files in sysfs, and then
+ * takes all but one away.
+ */
+const QUEUES = 1;
+
 /** What addPort made. */
 export interface Port {
   /** Of the host's end. */
@@ -47,12 +53,14 @@ export function addPort(rt: RouteSocket, { attachment, pod, netns, bridge, conf 
     mtu: conf.mtu,
     master: bridge,
     group: networkGroup(attachment.network),
-    peer: { name: attachment.ifName, netns, mac, mtu: conf.mtu },
+    queues: QUEUES,
+    peer: { name: attachment.ifName, netns, mac, mtu: conf.mtu, queues: QUEUES },
   });
   try {
     if (peerIndex === undefined) throw new Error(`the kernel does not tell the other end of ${name}`);
-    // S5 for the host's end; it has no addresses, but it must not take any up either.
-    setIpv6Conf(name, { accept_ra: 0, accept_redirects: 0 });
+    // A port has no addresses. A frame to 01:80:c2:00:00:0X goes past the bridge, though, and may hold a router
+    // advertisement (CVE-2020-10749): where IPv6 is off, nobody reads it.
+    setIpv6Conf(name, { disable_ipv6: 1 });
     setLink(rt, index, {
       alias: formatMark({ role: "veth", ...attachment, pod }),
       port: portFlags(conf),

@@ -160,10 +160,43 @@ t.test("S5: router advertisements of a pod change no route of the node or of oth
     t.notMatch(routes, /bad|default|proto ra/);
   }
   for (const what of ["accept_ra", "accept_redirects"]) {
-    const values = await node.sh(`cat /proc/sys/net/ipv6/conf/cni0/${what} /proc/sys/net/ipv6/conf/pw*/${what}`);
-    t.match(values, /^(0\n)+$/, `${what} of bridge and host ends`);
+    t.equal(await node.sh(`cat /proc/sys/net/ipv6/conf/cni0/${what}`), "0\n", `${what} of the bridge`);
     t.equal(await victim.runOk(["cat", `/proc/sys/net/ipv6/conf/eth0/${what}`]), "0\n");
   }
+  t.match(await node.sh("cat /proc/sys/net/ipv6/conf/pw*/disable_ipv6"), /^(1\n)+$/, "host ends hear no IPv6");
+});
+
+/** The same from eth0 to a MAC address that bridges do not forward but keep (802.1Q, 8.6.3), with another prefix. */
+const ADVERTISE_TO_THE_BRIDGE = `
+import socket, struct
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("eth0", 0x86dd))
+source, group = socket.inet_pton(socket.AF_INET6, "fe80::bad"), socket.inet_pton(socket.AF_INET6, "ff02::1")
+prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xc0, 86400, 14400, 0) + socket.inet_pton(socket.AF_INET6, "2001:db8:bad::")
+body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
+words = struct.unpack("!%dH" % ((40 + len(body)) // 2), source + group + struct.pack("!II", len(body), 58) + body)
+total = sum(words)
+total = (total & 0xffff) + (total >> 16)
+total = (total & 0xffff) + (total >> 16)
+body = body[:2] + struct.pack("!H", 0xffff - total) + body[4:]
+frame = bytes.fromhex("0180c200000e0200000000bb86dd") + struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + group + body
+for _ in range(3): s.send(frame)
+`;
+
+t.test("S5: a router advertisement that goes past the bridge is not read on the host's end", async (t) => {
+  const node = await startNode(t);
+  const [gullible, evil] = [await node.pod("gullible"), await node.pod("evil")];
+  const conf = bridgeConf({ ipam: { type: "host-local", ranges: [RANGE_4] } });
+  const [, port] = (await attach(node, gullible, conf)).interfaces;
+  const believed = node.spawn(["ip", "-6", "monitor", "route"]);
+  await node.sh(`cd /proc/sys/net/ipv6/conf/${port?.name} && echo 2 > accept_ra && echo 0 > disable_ipv6`);
+  await gullible.runOk(["python3", "-c", ADVERTISE_TO_THE_BRIDGE]);
+  await believed.prints(/2001:db8:bad::/); // the forgery works where nothing guards
+  await detach(node, gullible, conf);
+  t.notMatch(await node.sh("ip -6 route"), /bad/);
+  await attach(node, evil, conf);
+  await evil.runOk(["python3", "-c", ADVERTISE_TO_THE_BRIDGE]);
+  t.notMatch(await node.sh("ip -6 route; ip -6 address"), /bad|default|proto ra/);
 });
 
 t.test("S15: foreign bridges, links and tables survive DEL and GC; a foreign bridge is used as it is", async (t) => {

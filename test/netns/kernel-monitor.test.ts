@@ -226,6 +226,36 @@ t.test("nft: changes are told by table, and deleting the table by hand is one", 
   t.strictSame(heard, ["podwire", "foreign", "podwire"]);
 });
 
+t.test("nft: elements of quiet sets come and go without a word; other elements and sets do not", async (t) => {
+  const { netns, text } = makeNode(t);
+  const heard: string[] = [];
+  let look = () => {};
+  using _ = openNftMonitor({
+    netns,
+    quietSets: new Set(["pods"]),
+    onChange(tables) {
+      heard.push(...tables);
+      look();
+    },
+  });
+  const untilHeard = (table: string) =>
+    new Promise<void>((resolve) => {
+      look = () => heard.includes(table) && resolve();
+    });
+  const set = "{ type ipv4_addr; }";
+  const begun = untilHeard("begun");
+  for (const table of ["a", "b", "c"]) text(`nft add table ip ${table}`);
+  text(`nft 'add set ip a pods ${set}; add set ip b pods ${set}; add set ip c peers ${set}'; nft add table ip begun`);
+  await begun;
+  const before = heard.length;
+  const ended = untilHeard("ended");
+  for (const verb of ["add", "delete"]) text(`nft ${verb} element ip a pods { 10.0.0.1 }`);
+  text("nft 'add element ip a pods { 10.0.0.2 }; add element ip c peers { 10.0.0.1 }'");
+  text("nft delete set ip b pods; nft add table ip ended");
+  await ended;
+  t.strictSame(heard.slice(before).sort(), ["b", "c", "ended"]);
+});
+
 t.test("NLDEBUG: requests and answers are printed in words", async (t) => {
   const { rt } = makeNode(t);
   const lines: string[] = [];

@@ -18,7 +18,9 @@ import { BIN } from "./harness/node.ts";
 
 // Run by resident.test.ts.
 
-const resident = makePlugins({ ...THIS_MACHINE, bridge: makeResidentMachine() });
+const machine = makeResidentMachine();
+t.teardown(() => machine[Symbol.dispose]());
+const resident = makePlugins({ ...THIS_MACHINE, bridge: machine });
 const oneShot = makePlugins(THIS_MACHINE);
 const node = openRoute();
 const elements = openNftElements();

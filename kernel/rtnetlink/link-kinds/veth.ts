@@ -12,6 +12,8 @@ const peerFields = {
   group: [27, u32],
   /** The namespace that the peer is made in: it never moves. */
   netnsFd: [28, u32],
+  txQueues: [31, u32],
+  rxQueues: [32, u32],
 } as const;
 const peerAttrs = attrs(peerFields);
 
