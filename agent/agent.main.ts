@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { destination, pino, stdTimeFunctions } from "pino";
 import { findUnderlay } from "../dataplane/underlay.ts";
 import { JOURNAL_PATH } from "../journal/call.ts";
@@ -26,6 +27,11 @@ import { StateKeeper } from "./state-keeper.ts";
 import { parseSubnetEnv } from "./subnet-env.ts";
 
 const VERSION = "0.1.0";
+/**
+ * How much of a function V8 interprets before it compiles it (132 KiB by default). A call runs most functions once, so
+ * that a node would have made thousands of pods before the last of them were compiled, in threads beside the calls.
+ */
+const COMPILE_AFTER_BYTES = 16_000;
 /** Where shims leave DELs while no agent runs; plugins/shim/shim.c has it too. */
 const SPOOL_FOLDER = "/var/lib/podwire/spool";
 /** A status lists all pods: not after each of a hundred that start. */
@@ -121,6 +127,7 @@ async function main(): Promise<void> {
     setNetlinkDebug((line) => log.info({ netlink: line }, "netlink"), describeRouteMessage);
   process.env.UV_THREADPOOL_SIZE ??= "16"; // each monitor keeps one of its threads, and each removal of links for 20 ms
   limitHeaps(2);
+  setFlagsFromString(`--interrupt-budget=${COMPILE_AFTER_BYTES}`);
   process.umask(0o077); // what it writes is root's alone, unless a mode says otherwise
   lockStateDir();
   const rt = openRoute();
