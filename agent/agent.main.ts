@@ -19,11 +19,10 @@ import { NodeFiles } from "./node-files.ts";
 import { loadNodeId } from "./node-id.ts";
 import type { AgentOptions } from "./options.ts";
 import { PluginHostThread } from "./plugin-host/thread.ts";
-import type { SavedState } from "./saved-state.ts";
 import { Session, type SessionListener } from "./session.ts";
 import { parseStandalone, SINGLE_MACHINE, standaloneNodeId, standaloneState } from "./standalone.ts";
 import { readFileIfThere } from "./state-file.ts";
-import { StateKeeper } from "./state-keeper.ts";
+import { type LoadedState, StateKeeper } from "./state-keeper.ts";
 import { parseSubnetEnv } from "./subnet-env.ts";
 
 const VERSION = "0.1.0";
@@ -32,6 +31,7 @@ const VERSION = "0.1.0";
  * that a node would have made thousands of pods before the last of them were compiled, in threads beside the calls.
  */
 const COMPILE_AFTER_BYTES = 16_000;
+const BOOT_ID = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 /** Where shims leave DELs while no agent runs; plugins/shim/shim.c has it too. */
 const SPOOL_FOLDER = "/var/lib/podwire/spool";
 /** A status lists all pods: not after each of a hundred that start. */
@@ -64,7 +64,7 @@ function readOptions(): AgentOptions {
     controllers: flags.standalone ? [] : flags.controller,
     nodeName: flags.nodeName,
     nodeId: loadNodeId(join(flags.stateDir, "node-id")),
-    bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
+    bootId: BOOT_ID,
     version: VERSION,
     networks: flags.network,
     underlayDevice: flags.underlayDevice,
@@ -95,12 +95,13 @@ function createSession({ controllers }: AgentOptions, listener: SessionListener)
 }
 
 /** The file's networks instead of a controller's, and the identity under which it lists this node. */
-function standalone(rt: RouteSocket, options: AgentOptions): { options: AgentOptions; saved: SavedState } {
+function standalone(rt: RouteSocket, options: AgentOptions): { options: AgentOptions; saved: LoadedState } {
   const path: string | undefined = flags.standaloneConfig;
   const file = path === undefined ? SINGLE_MACHINE : parseStandalone(readFileSync(path, "utf8"), path);
   const underlay = findUnderlay(rt, { device: options.underlayDevice });
   const nodeId = standaloneNodeId(file, underlay) ?? options.nodeId;
-  const saved = { state: standaloneState(file, nodeId, underlay), controllerAddress: undefined };
+  const state = standaloneState(file, nodeId, underlay);
+  const saved = { state, controllerAddress: undefined, mayBeBehind: false };
   return { options: { ...options, nodeId }, saved };
 }
 
@@ -132,7 +133,7 @@ async function main(): Promise<void> {
   lockStateDir();
   const rt = openRoute();
   const metrics = createMetrics(VERSION);
-  const keeper = flags.standalone ? undefined : new StateKeeper(flags.stateDir, log);
+  const keeper = flags.standalone ? undefined : new StateKeeper(flags.stateDir, BOOT_ID, log);
   const { options, saved } = keeper ? { options: readOptions(), saved: keeper.load() } : standalone(rt, readOptions());
   const passes = createLoop("pass", () => agent.reconcile(), log, { periodMs: options.resync });
   const statuses = createLoop("status", async () => agent.reportStatus(), log, {

@@ -19,11 +19,15 @@ import { PodList } from "./pods.ts";
 import { Renewal } from "./renewal.ts";
 import type { SavedState } from "./saved-state.ts";
 import type { Endpoint, SessionListener } from "./session.ts";
+import type { LoadedState } from "./state-keeper.ts";
 import { nodeStatus, summary } from "./status.ts";
 import { agentUnderlay, announcedAddresses } from "./underlay.ts";
 
 /** Enough to see what is going on. */
 const MOST_REFUSED_LEASES = 100;
+
+const BEHIND =
+  "the agent was killed before it had saved all that it knew; the node's tunnels and routes stay as they are until a controller has spoken";
 
 /** What the agent asks of the world around it. */
 export interface AgentPorts {
@@ -56,17 +60,20 @@ export class Agent implements SessionListener {
   #controllerAddress: string | undefined;
   #announced: readonly Address[] = [];
   #report: PassReport | undefined;
-  /** What came in on this connection and was not kept. */
   readonly #pods: PodList;
+  /** Until a controller has told all that there is, the kernel is left as it is. */
+  #mayBeBehind: boolean;
+  /** What came in on this connection and was not kept. */
   #refusedLeases: string[] = [];
   #saidRefusals = "";
 
-  constructor(options: AgentOptions, ports: AgentPorts, initial: SavedState) {
+  constructor(options: AgentOptions, ports: AgentPorts, initial: LoadedState) {
     this.#options = options;
     this.#ports = ports;
     this.#pods = new PodList(ports.rt, options.ipamDataDir);
     this.#state = initial.state;
     this.#controllerAddress = initial.controllerAddress;
+    this.#mayBeBehind = initial.mayBeBehind;
     this.#passes = new Passes({ rt: ports.rt, nodeId: options.nodeId, joined: options.networks });
     this.#connection = new Connection(ports);
     this.#renewal = new Renewal({
@@ -79,6 +86,7 @@ export class Agent implements SessionListener {
   notReady(): readonly string[] {
     const { refusal, problem } = this.#connection;
     if (refusal !== undefined) return [refusal];
+    if (this.#mayBeBehind) return [`${BEHIND}${problem === undefined ? "" : `: ${problem}`}`];
     if (this.#report === undefined) return [problem ?? "the first pass has not ended yet"];
     const { leases } = this.#report;
     if (leases.length === 0) return ["the cluster has no network, or this node joins none; see cnictl get networks"];
@@ -89,7 +97,7 @@ export class Agent implements SessionListener {
 
   /** The kernel's and the controller's news come to this: one pass. @throws Error when something is left to do */
   async reconcile(): Promise<void> {
-    if (this.#state.revision === 0) return; // nothing was ever heard: what the kernel holds may be all that works
+    if (this.#state.revision === 0 || this.#mayBeBehind) return; // what the kernel holds may be all that works
     this.#forgetInTime();
     const state = this.#state;
     const end = this.#ports.metrics.passSeconds.startTimer();
@@ -164,6 +172,7 @@ export class Agent implements SessionListener {
   }
 
   onSnapshot(snapshot: Snapshot__Output): void {
+    this.#mayBeBehind = false;
     const before = this.#state;
     const state = applySnapshot(before, snapshot, Date.now());
     if (state.remembered !== undefined && before.remembered === undefined) {

@@ -7,10 +7,10 @@ import { EMPTY_STATE } from "./cluster-state.ts";
 import { decodeSavedState } from "./saved-state.ts";
 import { StateKeeper } from "./state-keeper.ts";
 
-function keeperIn(folder: string) {
+function keeperIn(folder: string, bootId = "boot-1") {
   const lines: { level: number; msg: string; err?: { message: string } }[] = [];
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  return { keeper: new StateKeeper(folder, log), lines };
+  return { keeper: new StateKeeper(folder, bootId, log), lines };
 }
 
 const saved = (revision: number) => ({ state: { ...EMPTY_STATE, revision }, controllerAddress: undefined });
@@ -63,4 +63,18 @@ t.test("a file that is broken, or of a newer agent, is said and ignored", async 
     t.equal(keeper.load().state.revision, 0);
     t.match(lines, [{ level: 50, msg: /ignored/, err: { message: why } }]);
   }
+});
+
+t.test("who is killed before it has saved all says so to the next run, until the machine starts anew", async (t) => {
+  const folder = t.testdir();
+  const { keeper } = keeperIn(folder);
+  const next = (bootId?: string) => keeperIn(folder, bootId).keeper.load();
+  keeper.save(saved(1));
+  keeper.stop();
+  t.match(next(), { state: { revision: 1 }, mayBeBehind: false });
+  keeper.save(saved(2)); // and killed here
+  t.match(next(), { state: { revision: 1 }, mayBeBehind: true });
+  t.match(next("boot-2"), { state: { revision: 1 }, mayBeBehind: false }, "a fresh kernel holds nothing of ours");
+  keeper.stop();
+  t.match(next(), { state: { revision: 2 }, mayBeBehind: false });
 });

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -14,17 +14,19 @@ export class EtcdProcess {
   readonly #extra: readonly string[];
   #child: ChildProcess | undefined;
 
-  private constructor(clientPort: number, peerPort: number, extra: readonly string[]) {
+  private constructor(extra: readonly string[]) {
     const scheme = extra.length > 0 ? "https" : "http";
-    this.endpoint = `${scheme}://127.0.0.1:${clientPort}`;
-    this.#peer = `http://127.0.0.1:${peerPort}`;
+    // An address of its own: a free port of 127.0.0.1 may be somebody else's by the time it is needed, or needed again.
+    const host = `127.${randomInt(1, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;
+    this.endpoint = `${scheme}://${host}:2379`;
+    this.#peer = `http://${host}:2380`;
     this.#folder = mkdtempSync(join(tmpdir(), "podwire-etcd-"));
     this.#extra = extra;
   }
 
   /** `extra`: flags such as certificates; with any, clients speak TLS. */
   static async start(extra: readonly string[] = []): Promise<EtcdProcess> {
-    const etcd = new EtcdProcess(await freePort(), await freePort(), extra);
+    const etcd = new EtcdProcess(extra);
     await etcd.restart();
     return etcd;
   }
@@ -66,13 +68,4 @@ export class EtcdProcess {
     await this.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

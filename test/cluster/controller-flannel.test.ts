@@ -83,7 +83,9 @@ t.test(
       { addresses: ["198.51.100.2"], vtepMac: "0e:00:00:00:00:02", nodeId: "" },
       "machines that still run flannel are reached",
     );
-    t.ok(Math.abs((flannels?.expiresAt ?? 0) - bed.clock.now() - HOUR) < 10_000, "until their lease ends");
+    // etcd's clock goes on meanwhile, the test's does not.
+    const rest = (flannels?.expiresAt ?? 0) - bed.clock.now();
+    t.ok(rest <= HOUR && rest > HOUR / 2, `until their lease ends, in ${rest} ms`);
     t.same(
       stranger.held().map(({ subnet }) => subnet),
       ["10.5.0.0/24", "fc00::/64"],

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import t from "tap";
 import { eventually } from "../netns/harness/eventually.ts";
-import { startCluster } from "./harness/cluster.ts";
+import { startCluster, type WiredPod } from "./harness/cluster.ts";
 
 t.test(
   "several networks: made and deleted while the cluster runs, each with its own subnets, tunnels and pods",
@@ -20,7 +20,7 @@ t.test(
       );
     }
     const blue = { cniVersion: "1.0.0", name: "blue", plugins: [{ type: "vxlan-overlay" }] };
-    const pods = [];
+    const pods: WiredPod[] = [];
     for (const node of cluster.nodes) {
       const pod = await node.pod("blue");
       const { json } = await node.runtime.add(blue, pod);
@@ -34,6 +34,10 @@ t.test(
     t.ok(await here?.pod.pings(plain.addresses[0] ?? ""), "networks reach each other by way of the nodes");
     t.match(await cluster.node(0).runOk(["ip", "-d", "link", "show", "pwvx7"]), /vxlan id 7 .*dstport 8472/);
 
+    await eventually(async () => {
+      const { stdout: told } = await cluster.cnictl("get", "pods", "-o", "json");
+      return pods.every(({ pod }) => told.includes(pod.containerId));
+    }, "the controller hears of the pods");
     const refused = await cluster.cnictl("network", "delete", "blue");
     t.not(refused.code, 0, "not while it has pods");
     t.match(refused.stderr, /pod/);

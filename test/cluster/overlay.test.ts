@@ -15,7 +15,17 @@ async function allPing(t: Test, pods: readonly WiredPod[]): Promise<void> {
 /** One packet of that size with don't-fragment; whether it was answered. */
 async function passes(from: WiredPod, address: string, bytes: number): Promise<boolean> {
   const headers = address.includes(":") ? 48 : 28;
-  const { code } = await from.pod.run(["ping", "-n", "-c1", "-W1", "-M", "do", "-s", String(bytes - headers), address]);
+  const { code } = await from.pod.run([
+    "ping",
+    "-n",
+    "-c1",
+    "-W10",
+    "-M",
+    "do",
+    "-s",
+    String(bytes - headers),
+    address,
+  ]);
   return code === 0;
 }
 

@@ -1,5 +1,6 @@
 import t from "tap";
 import { addressOf, attach, bridgeConf, collect, detach, FULL, RANGE_4, RANGE_6 } from "./bridge-fixture.ts";
+import { eventually } from "./harness/eventually.ts";
 import type { Daemon } from "./harness/exec.ts";
 import { type Node, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
@@ -78,6 +79,7 @@ t.test("hairpinMode: the bridge sends a pod's broadcast back to it, else it does
     await pod.runOk(["python3", "-c", FORGE(own)]);
     await marker.runOk(["python3", "-c", FORGE(last)]);
     await heard.prints(new RegExp(`from ${last}`));
+    if (hairpinMode) await heard.prints(new RegExp(`from ${own}`));
     t.equal(heard.output.includes(`from ${own}`), hairpinMode, `hairpinMode ${hairpinMode}`);
   }
 });
@@ -95,7 +97,7 @@ t.test("portIsolation: pods reach the gateway, but not each other", async (t) =>
   await attach(node, red, conf);
   const answer = await attach(node, blue, conf);
   for (const family of [4, 6] as const) {
-    t.notOk(await red.pings(addressOf(answer, family), 1), `IPv${family}`);
+    t.ok(await red.cannotPing(addressOf(answer, family)), `IPv${family}`);
     t.ok(await red.pings(family === 4 ? "10.22.0.1" : "fd00:22::1"), `gateway, IPv${family}`);
   }
 });
@@ -116,7 +118,9 @@ t.test("macspoofchk: frames with another source MAC address are dropped, also af
     const before = heard.output.length;
     await pod.runOk(["python3", "-c", FORGE(own)]);
     await heard.prints(new RegExp(`from ${own}`));
-    t.equal(heard.output.slice(before).match(/02:66/g)?.length ?? 0, forged, `macspoofchk ${macspoofchk}`);
+    const forgeries = () => heard.output.slice(before).match(/02:66/g)?.length ?? 0;
+    await eventually(() => forgeries() >= forged, "also what another processor handed over");
+    t.equal(forgeries(), forged, `macspoofchk ${macspoofchk}`);
     await detach(node, pod, bridgeConf({ macspoofchk }));
   }
   t.notMatch(await node.sh("nft list ruleset"), /pw[0-9a-f]{12}/);
@@ -143,7 +147,6 @@ t.test("S5: router advertisements of a pod change no route of the node or of oth
     "the node is no router, and could believe",
   );
   await gullible.runOk(["sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=2"]);
-  const believed = gullible.spawn(["ip", "-6", "monitor", "route"]);
   await gullible.runOk([
     "sh",
     "-c",
@@ -155,9 +158,12 @@ t.test("S5: router advertisements of a pod change no route of the node or of oth
     "until ip -6 address show dev eth0 scope link | grep -q fe80 && ! ip -6 address | grep -q tentative; do :; done",
   ]);
   await evil.runOk(["python3", "-c", ADVERTISE]);
-  await believed.prints(/2001:db8:bad::/); // the forgery works where nothing guards
+  await eventually(
+    async () => (await gullible.runOk(["ip", "-6", "route"])).includes("2001:db8:bad::"),
+    "the forgery works where nothing guards",
+  );
   for (const routes of [await node.sh("ip -6 route; ip -6 address"), await victim.runOk(["ip", "-6", "route"])]) {
-    t.notMatch(routes, /bad|default|proto ra/);
+    t.notMatch(routes, /db8:bad|default|proto ra/);
   }
   for (const what of ["accept_ra", "accept_redirects"]) {
     t.equal(await node.sh(`cat /proc/sys/net/ipv6/conf/cni0/${what}`), "0\n", `${what} of the bridge`);
@@ -188,15 +194,16 @@ t.test("S5: a router advertisement that goes past the bridge is not read on the 
   const [gullible, evil] = [await node.pod("gullible"), await node.pod("evil")];
   const conf = bridgeConf({ ipam: { type: "host-local", ranges: [RANGE_4] } });
   const [, port] = (await attach(node, gullible, conf)).interfaces;
-  const believed = node.spawn(["ip", "-6", "monitor", "route"]);
   await node.sh(`cd /proc/sys/net/ipv6/conf/${port?.name} && echo 2 > accept_ra && echo 0 > disable_ipv6`);
-  await gullible.runOk(["python3", "-c", ADVERTISE_TO_THE_BRIDGE]);
-  await believed.prints(/2001:db8:bad::/); // the forgery works where nothing guards
+  await eventually(async () => {
+    await gullible.runOk(["python3", "-c", ADVERTISE_TO_THE_BRIDGE]);
+    return (await node.sh("ip -6 route")).includes("2001:db8:bad::");
+  }, "the forgery works where nothing guards");
   await detach(node, gullible, conf);
-  t.notMatch(await node.sh("ip -6 route"), /bad/);
+  t.notMatch(await node.sh("ip -6 route"), /db8:bad/);
   await attach(node, evil, conf);
   await evil.runOk(["python3", "-c", ADVERTISE_TO_THE_BRIDGE]);
-  t.notMatch(await node.sh("ip -6 route; ip -6 address"), /bad|default|proto ra/);
+  t.notMatch(await node.sh("ip -6 route; ip -6 address"), /db8:bad|default|proto ra/);
 });
 
 t.test("S15: foreign bridges, links and tables survive DEL and GC; a foreign bridge is used as it is", async (t) => {

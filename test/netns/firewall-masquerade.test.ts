@@ -50,14 +50,14 @@ function build(sandbox: Sandbox): { apply(text: string): void; seenAs(to: Addres
     ["node", "192.0.2.2"],
     ["node", "2001:db8::2"],
   ]) {
-    sandbox.sh(`ip netns exec ${from} ping -qc1 -W5 ${to}`);
+    sandbox.sh(`ip netns exec ${from} ping -qc1 -W20 ${to}`);
   }
   return {
     apply: (text) => void sandbox.sh("ip netns exec node nft -f -", text),
     seenAs(to) {
       const family = to.includes(":") ? 6 : 4;
       sandbox.sh(`ip netns exec world nft flush set inet seen from${family}`);
-      sandbox.succeeds(`ip netns exec pod ping -qc1 -W1 ${to}`);
+      sandbox.succeeds(`ip netns exec pod ping -qc1 -W3 ${to}`);
       const set = JSON.parse(sandbox.sh(`ip netns exec world nft -j list set inet seen from${family}`));
       return set.nftables[1].set.elem ?? [];
     },

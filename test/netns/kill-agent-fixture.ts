@@ -99,8 +99,12 @@ export class AgentKillMatrix {
     const strace = await this.#attach(["-e", `trace=${call}`, "-e", inject]);
     // Without Node.js the call is not done by somebody else once the agent is gone.
     await callPlugin(this.#node, SHIM, verb, pod, keys, [], WITHOUT_NODE);
-    const reached = await dies(this.#agent.process.pid);
-    await strace.stop(reached ? "SIGKILL" : "SIGINT"); // with nobody left to trace, it heeds no SIGINT
+    const pid = this.#agent.process.pid ?? 0;
+    await sometimeDead(pid);
+    await stopTracing(strace, pid);
+    // Nobody injects a signal any more. Who has made so many calls was killed, also when it takes long to die.
+    const made = parseTrace(readFileSync(this.#node.path(LOG), "utf8"));
+    const reached = isDead(pid) || made.some((each) => each.call === call && each.ordinal >= ordinal);
     if (reached) await this.#agent.stop("SIGKILL"); // waits until it has been reaped
     return reached;
   }
@@ -137,11 +141,24 @@ export class AgentKillMatrix {
   }
 }
 
-/** Whether the process is dead within a moment; its tracer keeps it from being reaped. */
-async function dies(pid = 0): Promise<boolean> {
-  for (let look = 0; look < 15; look++) {
-    if (!existsSync(`/proc/${pid}/stat`) || /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"))) return true;
-    await sleep(20);
+/** Gives the process a moment to come to its point after it has answered. */
+async function sometimeDead(pid: number): Promise<void> {
+  for (let look = 0; look < 15 && !isDead(pid); look++) await sleep(20);
+}
+
+/** Its tracer keeps it from being reaped. */
+function isDead(pid: number): boolean {
+  try {
+    return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return true;
   }
-  return false;
+}
+
+async function stopTracing(strace: Daemon, tracee: number): Promise<void> {
+  strace.process.kill("SIGINT");
+  await eventually(async () => {
+    if (strace.running && isDead(tracee)) await strace.stop("SIGKILL"); // with nobody left to trace, it heeds no SIGINT
+    return !strace.running;
+  }, "strace ends");
 }

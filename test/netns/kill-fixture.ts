@@ -90,7 +90,7 @@ export function thinned<T>(points: readonly T[], most: number, turn = 0): readon
 export function callPlugin(
   node: Node,
   { bin }: Pick<Contestant, "bin">,
-  verb: Verb | "GC",
+  verb: Verb | "CHECK" | "GC",
   pod: Pod | undefined,
   keys: object = {},
   wrapper: readonly string[] = [],
@@ -269,8 +269,12 @@ export class KillMatrix {
     return { verb, point, cleanup, reached, found, left: [...left, ...lost], ...failure };
   }
 
-  #clean(cleanup: Cleanup, pod: Pod, keys: object): Promise<Finished> {
-    if (cleanup === "GC") return collectAll(this.#node, this.#contestant, this.#keeper);
+  async #clean(cleanup: Cleanup, pod: Pod, keys: object): Promise<Finished> {
+    if (cleanup === "GC") {
+      // An agent may still be at the call whose shim was killed. CHECK waits for its turn; runtimes run GC alone.
+      await callPlugin(this.#node, this.#contestant, "CHECK", pod, keys);
+      return collectAll(this.#node, this.#contestant, this.#keeper);
+    }
     return callPlugin(this.#node, this.#contestant, "DEL", pod, keys);
   }
 

@@ -58,7 +58,7 @@ async function inspect(node: Node, name: string, network: string): Promise<Inspe
 }
 
 async function pings(node: Node, from: string, address: string): Promise<boolean> {
-  const { code } = await node.run(["podman", "exec", from, "ping", "-c3", "-i0.2", "-W1", address]);
+  const { code } = await node.run(["podman", "exec", from, "ping", "-c3", "-i0.2", "-W10", address]);
   return code === 0;
 }
 

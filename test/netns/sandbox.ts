@@ -46,7 +46,7 @@ function waitUntilInside(holder: ChildProcess): number {
   if (pid === undefined) throw new Error("unshare could not be started");
   execFileSync("bash", [
     "-c",
-    `for i in {1..500}; do [ "$(cat /proc/${pid}/comm)" = sleep ] && exit 0; read -rt 0.01 <> <(:) || :; done; exit 1`,
+    `for i in {1..30000}; do [ "$(cat /proc/${pid}/comm)" = sleep ] && exit 0; read -rt 0.01 <> <(:) || :; done; exit 1`,
   ]);
   return pid;
 }

@@ -5,6 +5,7 @@ import { addressOf, result } from "./bridge-fixture.ts";
 import { eventually } from "./harness/eventually.ts";
 import { BIN, type Node, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
+import { clean } from "./harness/snapshot.ts";
 import { startUnderlay } from "./harness/underlay.ts";
 
 const CONFLIST = "/etc/cni/net.d/10-podwire.conflist";
@@ -52,7 +53,10 @@ t.test("one machine, no file: conflist, addresses, and the world through masquer
   await dump.prints(/listening on/);
   t.ok(await one.pod.pings("192.168.77.1"), "and the world");
   t.match(await dump.prints(/IP ([\d.]+) > 192\.168\.77\.1:/), { 1: "192.168.77.11" }, "which sees the node's address");
-  t.match(await node.run(["curl", "-s", "http://127.0.0.1:7446/readyz"]), { code: 0, stdout: "ok\n" });
+  await eventually(
+    async () => (await node.run(["curl", "-s", "http://127.0.0.1:7446/readyz"])).stdout === "ok\n",
+    "ready",
+  );
   t.match(await node.runtime.status({ ...conflist(node), cniVersion: "1.1.0" }), { code: 0 });
 
   await agent.stop();
@@ -76,8 +80,11 @@ t.test("the conflist appears when ADD will succeed, not before", async (t) => {
   const agent = spawnAgent(node);
   await agent.prints(/pwflow4790/);
   t.notOk(existsSync(node.path(CONFLIST)), "somebody else's device is in the way");
-  t.match((await node.run(["curl", "-s", "http://127.0.0.1:7446/readyz"])).stdout, /pwflow4790/);
+  const says = async (look: () => Promise<string | undefined>, what: string) =>
+    await eventually(async () => (await look())?.includes("pwflow4790"), what);
+  await says(async () => (await node.run(["curl", "-s", "http://127.0.0.1:7446/readyz"])).stdout, "readyz tells");
   const list = { cniVersion: "1.1.0", name: "default", plugins: [{ type: "vxlan-overlay" }] };
+  await says(async () => (await node.runtime.status(list))?.stdout, "STATUS tells");
   t.match((await node.runtime.status(list))?.json, { code: 50, msg: /pwflow4790/ });
   t.match((await node.runtime.add(list, await node.pod("early"))).json, { code: 11, msg: /pwflow4790/ });
   await node.sh("ip link del pwflow4790");
@@ -143,7 +150,8 @@ t.test("a node that the file does not list says so, and writes no conflist", asy
   }, "readyz tells");
   t.match(said, /192\.168\.77\.11/, "with the addresses that it has");
   t.notOk(existsSync(node.path(CONFLIST)));
-  t.match(JSON.parse(readFileSync(node.path(LEASE), "utf8")), {
+  const lease = await eventually(() => JSON.parse(readFileSync(node.path(LEASE), "utf8")), "the lease file");
+  t.match(lease, {
     state: "none",
     ready: false,
     reason: /192\.168\.77\.11/,
@@ -156,7 +164,8 @@ t.test(
     const underlay = await startUnderlay(t, 1);
     const [node] = underlay.nodes as [Node];
     await node.sh("mkdir -p /etc/podwire");
-    const before = await node.sh("ip -br link; ip -4 address; ip route; nft list ruleset");
+    const state = async () => clean(await node.sh("ip link; ip -4 address; ip route; nft list ruleset"));
+    const before = await state();
     const own = { subnet: "10.244.1.0/24", publicIP: "192.168.77.11" };
     for (const [what, text, msg] of [
       ["no JSON", "networks:", /mesh\.json: .*JSON/],
@@ -202,10 +211,11 @@ t.test(
       ["masquerade as a text", network([own], { masquerade: "no" }), /networks\[0\]\.masquerade: "no"/],
     ] as const) {
       writeFileSync(node.path(CONFIG), typeof text === "string" ? text : JSON.stringify(text));
-      const { code, stdout } = await node.run(
-        [`${BIN}/podwire-agent`, "--standalone", `--standalone-config=${CONFIG}`],
-        { timeout: 15_000 },
-      );
+      const { code, stdout } = await node.run([
+        `${BIN}/podwire-agent`,
+        "--standalone",
+        `--standalone-config=${CONFIG}`,
+      ]);
       t.equal(code, 1, what);
       const { msg: said = "" } = JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}");
       t.match(said, msg, `${what}: ${said}`);
@@ -213,13 +223,13 @@ t.test(
     }
     const missing = await node.run([`${BIN}/podwire-agent`, "--standalone", "--standalone-config=/nowhere.json"]);
     t.match(missing, { code: 1, stdout: /\/nowhere\.json/ });
-    t.equal(await node.sh("ip -br link; ip -4 address; ip route; nft list ruleset"), before);
+    t.equal(await state(), before);
   },
 );
 
 t.test("a machine without a network: the agent says what it lacks", async (t) => {
   const node = await startNode(t);
-  const { code, stdout } = await node.run([`${BIN}/podwire-agent`, "--standalone"], { timeout: 15_000 });
+  const { code, stdout } = await node.run([`${BIN}/podwire-agent`, "--standalone"]);
   t.not(code, 0);
   t.match(stdout, /no default route; name the device/);
 });

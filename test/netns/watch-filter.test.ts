@@ -37,6 +37,7 @@ ip link set br0 down; ip link del br0; ip link add end type ifb; ip link del end
 /** What is heard until the link "end" is gone. */
 async function hear(t: Test, { netns }: KernelNode, filter?: readonly FilterStep[]) {
   const heard: RouteEvent[] = [];
+  let isOver = false;
   let ended = () => {};
   const end = new Promise<void>((resolve) => {
     ended = resolve;
@@ -47,8 +48,11 @@ async function hear(t: Test, { netns }: KernelNode, filter?: readonly FilterStep
     groups: [link, neigh, ipv4Address, ipv6Address, ipv4Route, ipv6Route],
     filter,
     onMessages(events) {
-      heard.push(...events);
-      if (events.some((event) => event.type === "link-deleted" && event.link.name === "end")) ended();
+      if (isOver) return; // what the kernel does by itself later, one may hear before the other
+      const last = events.findIndex((event) => event.type === "link-deleted" && event.link.name === "end");
+      isOver = last >= 0;
+      heard.push(...(isOver ? events.slice(0, last + 1) : events));
+      if (isOver) ended();
     },
     onOverrun: () => t.fail("overrun"),
   });

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { eventually } from "../../netns/harness/eventually.ts";
 import type { Daemon } from "../../netns/harness/exec.ts";
 import { BIN, type Node, type Owner } from "../../netns/harness/node.ts";
 import type { Pod } from "../../netns/harness/pod.ts";
@@ -139,6 +140,15 @@ export class Cluster {
   }
   #adminTls: readonly string[] | undefined;
 
+  /** Waits until that many nodes have applied all that the controller told them. */
+  async converged(nodes: number): Promise<void> {
+    await eventually(async () => {
+      const { code, stdout, stderr } = await this.cnictl("status", `--nodes=${nodes}`);
+      if (code !== 0) throw new Error(`${stdout}${stderr}`);
+      return true;
+    }, `${nodes} nodes converge`);
+  }
+
   /** The words of a shell that runs cnictl against this cluster from anywhere on this machine. */
   async cnictlCommand(): Promise<string> {
     this.#adminTls ??= await this.clientTls("admin");
@@ -152,7 +162,7 @@ export interface WiredPod {
   readonly addresses: readonly string[];
 }
 
-/** Starts everything and waits until every node has written its conflist. */
+/** Starts everything and waits until every node has written its conflist and knows the others. */
 export async function startCluster(owner: Owner, options: ClusterOptions): Promise<Cluster> {
   const { nodes, progress = () => {}, store = "embedded", mtu } = options;
   const underlay = await startUnderlay(owner, nodes, mtu);
@@ -165,6 +175,7 @@ export async function startCluster(owner: Owner, options: ClusterOptions): Promi
     underlay.nodes.slice(0, options.agents).map((_, index) => cluster.startAgent(index)),
   );
   await Promise.all(agents.map((agent) => agent.prints(/"msg":"conflist written"/)));
+  await cluster.converged(agents.length);
   progress(`${nodes} agents have a subnet each, tunnels to the others, and a conflist`);
   return cluster;
 }

@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
+/** For hangs only: a slow machine must not fail a test. */
+export const PATIENCE_MS = 300_000;
+
 /**
  * Asks again until the answer is there, for what another process does in its own time.
  * @throws Error with the last problem after `timeout` milliseconds
@@ -7,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export async function eventually<T>(
   ask: () => Promise<T | undefined> | T | undefined,
   what: string,
-  timeout = 20_000,
+  timeout = PATIENCE_MS,
 ): Promise<T> {
   const end = Date.now() + timeout;
   let problem = "";

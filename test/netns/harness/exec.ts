@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { eventually, PATIENCE_MS } from "./eventually.ts";
 
 export interface Finished {
   /** The exit code; 128 + signal number when a signal ended it, as a shell says it. */
@@ -11,7 +12,7 @@ export interface Finished {
 export interface RunOptions {
   readonly input?: string;
   readonly env?: Record<string, string>;
-  /** Milliseconds until SIGKILL; 60,000 when absent. */
+  /** Milliseconds until SIGKILL; patience for a hang when absent. */
   readonly timeout?: number;
   readonly cwd?: string;
 }
@@ -22,7 +23,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const child = spawn(command, args, {
     env: options.env ?? process.env,
     stdio: ["pipe", "pipe", "pipe"],
-    timeout: options.timeout ?? 60_000,
+    timeout: options.timeout ?? PATIENCE_MS,
     killSignal: "SIGKILL",
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
@@ -46,41 +47,50 @@ export class Daemon {
   /** Everything it printed so far, stdout and stderr in order of arrival. */
   output = "";
   #waiting: { readonly pattern: RegExp; readonly found: (match: RegExpExecArray) => void }[] = [];
+  /** Resolves when it has ended and all that it printed has arrived, which may be after the news of its end. */
+  readonly #closed: Promise<"closed">;
 
   constructor(argv: readonly string[], env: Record<string, string | undefined> = process.env) {
     this.process = spawn("setpriv", ["--pdeathsig", "KILL", ...argv], { env, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => this.#append(text));
     }
+    this.#closed = new Promise((resolve) => this.process.once("close", () => resolve("closed")));
   }
 
   get running(): boolean {
     return this.process.exitCode === null && this.process.signalCode === null;
   }
 
-  /** Waits until the output matches. @throws Error with the output when the program ends or 30 s pass before. */
-  async prints(pattern: RegExp, timeout = 30_000): Promise<RegExpExecArray> {
+  /** Waits until the output matches. @throws Error with the output when the program ends or `timeout` ms pass before. */
+  async prints(pattern: RegExp, timeout = PATIENCE_MS): Promise<RegExpExecArray> {
     const match = pattern.exec(this.output);
     if (match !== null) return match;
     let timer: NodeJS.Timeout | undefined;
-    const ended = new AbortController();
+    const silence = new Promise<"silent">((resolve) => {
+      timer = setTimeout(() => resolve("silent"), timeout);
+    });
+    const printed = new Promise<RegExpExecArray>((found) => this.#waiting.push({ pattern, found }));
     try {
-      return await Promise.race([
-        new Promise<RegExpExecArray>((found) => this.#waiting.push({ pattern, found })),
-        once(this.process, "exit", { signal: ended.signal }).then(() => {
-          throw new Error(`ended before printing ${pattern}:\n${this.output}`);
-        }),
-        new Promise<never>((_, reject) => {
-          timer = setTimeout(
-            () => reject(new Error(`no ${pattern} within ${timeout} ms in:\n${this.output}`)),
-            timeout,
-          );
-        }),
-      ]);
+      const answer = await Promise.race([printed, this.#closed, silence]);
+      if (answer === "silent") throw new Error(`no ${pattern} within ${timeout} ms in:\n${this.output}`);
+      if (answer === "closed") throw new Error(`ended before printing ${pattern}:\n${this.output}`);
+      return answer;
     } finally {
       clearTimeout(timer);
-      ended.abort();
     }
+  }
+
+  /**
+   * For a program that tells of changes, and not that it has begun to: makes a change again and again until it is told.
+   * Whatever was before has been told then, too.
+   */
+  async hears(change: () => Promise<unknown>, pattern: RegExp): Promise<void> {
+    const from = this.output.length;
+    await eventually(async () => {
+      await change();
+      return pattern.test(this.output.slice(from));
+    }, `${pattern} is heard`);
   }
 
   /** Sends the signal and waits for the end. */
@@ -88,7 +98,7 @@ export class Daemon {
     if (!this.running) return;
     const exit = once(this.process, "exit");
     this.process.kill(signal);
-    const timer = setTimeout(() => this.process.kill("SIGKILL"), 10_000);
+    const timer = setTimeout(() => this.process.kill("SIGKILL"), PATIENCE_MS);
     await exit;
     clearTimeout(timer);
   }

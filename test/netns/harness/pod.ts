@@ -36,9 +36,13 @@ export class Pod {
     return this.node.spawn(["ip", "netns", "exec", this.containerId, ...argv]);
   }
 
-  /** The round-trip time of one ping in milliseconds, undefined when none of `tries` was answered. */
+  /**
+   * The round-trip time of one ping in milliseconds, undefined when none of `tries` was answered. The last is waited for
+   * long: on a slow machine ping may not be there when the answer is.
+   */
   async ping(address: string, tries = 3): Promise<number | undefined> {
-    const { stdout } = await this.run(["ping", "-n", "-c", "1", "-W", "1", address]);
+    const wait = tries > 1 ? "1" : "10";
+    const { stdout } = await this.run(["ping", "-n", "-c", "1", "-W", wait, address]);
     const [, time] = /time[=<]([\d.]+) ms/.exec(stdout) ?? [];
     if (time !== undefined) return Number(time);
     return tries > 1 ? this.ping(address, tries - 1) : undefined;
@@ -46,6 +50,12 @@ export class Pod {
 
   async pings(address: string, tries = 3): Promise<boolean> {
     return (await this.ping(address, tries)) !== undefined;
+  }
+
+  /** Whether one ping has no answer within a second. */
+  async cannotPing(address: string): Promise<boolean> {
+    const { stdout } = await this.run(["ping", "-n", "-c", "1", "-W", "1", address]);
+    return !/time[=<]/.test(stdout);
   }
 
   /** Takes the namespace away, as a runtime does, or as a crash does before DEL. */

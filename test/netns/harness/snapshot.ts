@@ -10,15 +10,19 @@ const SECTIONS: readonly (readonly string[])[] = [
   ["ip", "rule", "show"],
   ["nft", "list", "ruleset"],
 ];
-/** Without the index beside host-local's files, which is a cache, and the journal of calls. */
+/** Without the index beside host-local's files, which is a cache, the journal of calls, and what an agent is just writing. */
 const FILES = [
   "sh",
   "-c",
-  "find /var/lib/cni /run/podwire /var/lib/podwire -type f ! -path '*/.podwire/*' ! -path /var/lib/podwire/calls ! -path '/run/podwire/rehearsal/*' ! -name nft.lock 2>/dev/null | sort",
+  "find /var/lib/cni /run/podwire /var/lib/podwire -type f ! -path '*/.podwire/*' ! -path /var/lib/podwire/calls ! -path '/run/podwire/rehearsal/*' ! -path '/var/lib/podwire/agent/*.new' ! -path '/run/podwire/networks/*.new' ! -name nft.lock 2>/dev/null | sort",
 ] as const;
 
-/** Lines about what the kernel does by itself some time after a link changed: its own fe80:: address, learned MACs. */
-const BY_ITSELF = /LINK-LOCAL|fe80::|valid_lft|MAC dev \S+ (self|master \S+$)/;
+/**
+ * Lines about what the kernel does by itself some time after a link changed: its own fe80:: address, learned MACs, and the
+ * local routes of addresses, which are listed themselves.
+ */
+const BY_ITSELF =
+  /LINK-LOCAL|fe80::|valid_lft|MAC dev \S+ (self|master \S+$)|^(local|broadcast|anycast|multicast) .* table local /;
 
 /** What differs between two runs although nothing leaked: interface numbers, random addresses, timers, counters. */
 const RANDOM: readonly (readonly [pattern: RegExp, replacement: string])[] = [
