@@ -79,6 +79,7 @@ async function contest(stage: Stage, { who, cleanups, prepare }: Contest): Promi
     const killed: Killed[] = [];
     for (const [i, point] of some.entries()) {
       killed.push(await matrix.kill(verb, point, cleanups[i % cleanups.length] ?? "DEL"));
+      if (i % 50 === 49) console.error(`bench/kill: ${who}: ${verb}, ${i + 1} of ${some.length}`);
     }
     rows.push(rowOf(who, verb, points.length, killed));
   }
