@@ -14,7 +14,7 @@ const SECTIONS: readonly (readonly string[])[] = [
 const FILES = [
   "sh",
   "-c",
-  "find /var/lib/cni /run/podwire /var/lib/podwire -type f ! -path '*/.podwire/*' ! -path /var/lib/podwire/calls ! -path '/run/podwire/rehearsal/*' ! -path '/var/lib/podwire/agent/*.new' ! -path '/run/podwire/networks/*.new' ! -name nft.lock 2>/dev/null | sort",
+  "find /var/lib/cni /run/podwire /var/lib/podwire -type f ! -path '*/.podwire/*' ! -path /var/lib/podwire/calls ! -path '/run/podwire/rehearsal/*' ! -path '/var/lib/podwire/agent/*.new' ! -name state.behind ! -path '/run/podwire/networks/*.new' ! -name nft.lock 2>/dev/null | sort",
 ] as const;
 
 /**
