@@ -27,12 +27,12 @@ const NOT_SHIPPED = /\/(vendor|doc|docs|test|tests|dependencies)(\/|$)|\.(ts|md|
 const PROGRAMS = [
   { entry: "plugins/main.ts", names: PLUGIN_NAMES, mark: OUR_MARK },
   // A daemon on every node, and on small ones: V8 may not keep 32 MB of short-lived objects before it collects them, and
-  // has one thread to compile and collect in beside the program, not four with a heap of malloc's each.
+  // has two threads to compile and collect in beside the program, not four with a heap of malloc's each.
   {
     entry: "agent/main.ts",
     names: ["podwire-agent"],
     mark: "// podwire program",
-    node: "-S node --max-semi-space-size=2 --v8-pool-size=1",
+    node: "-S node --max-semi-space-size=2 --v8-pool-size=2",
   },
   { entry: "controller/main.ts", names: ["podwire-controller"], mark: "// podwire program" },
   { entry: "cnictl/main.ts", names: ["cnictl"], mark: "// podwire program" },

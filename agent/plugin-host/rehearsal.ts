@@ -1,5 +1,4 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { OUR_MARK } from "../../cni/delegate.ts";
 import { JournalWriter } from "../../journal/writer.ts";
@@ -11,14 +10,10 @@ import { checkPodNetns } from "../../plugins/pod-netns.ts";
 import { PluginHost } from "./host.ts";
 import { journalled } from "./journalled.ts";
 import { CallMetrics } from "./metrics.ts";
-import { ShimServer } from "./server.ts";
-import { decodeAnswer, encodeRequest, type ShimAnswer, type ShimRequest } from "./wire.ts";
+import { decodeRequest, encodeAnswer, encodeRequest } from "./wire.ts";
 
 /** On slow boards fewer must do. */
 const LONGEST_MS = 3_000;
-/** Calls at once are code of their own. */
-const PODS_A_ROUND = 2;
-const SOCKET = "cni.sock";
 
 export interface RehearsalOptions {
   /** How many at most. After 200 V8 has compiled what matters: the first takes 65 ms, the hundredth 5, the thousandth 3. */
@@ -47,19 +42,19 @@ export async function rehearse({ pods, folder, idle, isBusy, onRound, signal }: 
   using node = createNetns();
   using pod = createNetns();
   try {
-    await using stage = await Stage.open(folder); // its netlink sockets are opened in the first round, and stay where that is
+    await using stage = new Stage(folder); // its sockets are opened in the first round, and stay where that is
     const end = performance.now() + LONGEST_MS;
-    let played = 0;
-    while (played < pods && performance.now() < end) {
+    let rounds = 0;
+    while (rounds < pods && performance.now() < end) {
       await idle();
       if (signal.aborted) break;
       if (isBusy()) continue;
-      const round = within(node, home, () => stage.play(played, pod));
+      const round = within(node, home, () => stage.play(rounds, pod));
       onRound(round.catch(() => {}));
       await round;
-      played += PODS_A_ROUND;
+      rounds += 1;
     }
-    return played;
+    return rounds;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -75,55 +70,34 @@ async function within<T>(netns: Netns, home: Netns, work: () => Promise<T>): Pro
   }
 }
 
-/** A plugin host with a socket, whose files and kernel objects are nobody's. */
+/** A plugin host whose files and kernel objects are nobody's. */
 class Stage implements AsyncDisposable {
   readonly #folder: string;
-  readonly #server: ShimServer;
-  readonly #resources: readonly Disposable[];
+  readonly #bridge = makeResidentBridgeMachine();
+  readonly #ipam = makeResidentIpamMachine(() => {});
+  readonly #journal: JournalWriter;
+  readonly #host: PluginHost;
 
-  private constructor(folder: string, server: ShimServer, resources: readonly Disposable[]) {
+  constructor(folder: string) {
     this.#folder = folder;
-    this.#server = server;
-    this.#resources = resources;
-  }
-
-  static async open(folder: string): Promise<Stage> {
-    const bridge = makeResidentBridgeMachine();
-    const ipam = makeResidentIpamMachine(() => {});
-    const journal = new JournalWriter(join(folder, "calls"), { capacity: 1 << 16, log: { warn() {} } });
+    this.#journal = new JournalWriter(join(folder, "calls"), { capacity: 1 << 16, log: { warn() {} } });
     const metrics = new CallMetrics(() => 0);
-    const host = new PluginHost({
-      plugins: makePlugins({ bridge, ipam }),
+    this.#host = new PluginHost({
+      plugins: makePlugins({ bridge: this.#bridge, ipam: this.#ipam }),
       env: {},
       checkNetns: checkPodNetns,
       record: (call) => {
-        journal.append(journalled(call));
+        this.#journal.append(journalled(call));
         metrics.observe(call);
       },
     });
-    const server = await ShimServer.listen({
-      path: join(folder, SOCKET),
-      answer: (request, caller) => host.answer(request, caller),
-      onRefused() {},
-    });
-    return new Stage(folder, server, [ipam, bridge, journal]);
   }
 
-  /** Two pods come and go at once: one with IPv4 alone, one with both families and rules. */
+  /** One pod comes and goes: with IPv4 alone, or with both families and rules. */
   async play(round: number, pod: Netns): Promise<void> {
-    const loopback = { cniVersion: "1.0.0", name: "loopback", type: "loopback" };
-    for (const verb of ["ADD", "DEL"]) {
-      await this.#call(verb, round, pod, "lo", loopback);
-      await Promise.all([
-        this.#call(verb, round, pod, "eth0", this.#network(false)),
-        this.#call(verb, round, pod, "eth1", this.#network(true)),
-      ]);
-    }
-  }
-
-  #network(full: boolean) {
-    const ranges = [[{ subnet: full ? "10.1.0.0/24" : "10.0.0.0/24" }], ...(full ? [[{ subnet: "fd00::/64" }]] : [])];
-    return {
+    const full = round % 2 === 1;
+    const ranges = [[{ subnet: "10.0.0.0/24" }], ...(full ? [[{ subnet: "fd00::/64" }]] : [])];
+    const conf = {
       cniVersion: "1.0.0",
       name: full ? "full" : "plain",
       type: "bridge",
@@ -132,6 +106,11 @@ class Stage implements AsyncDisposable {
       ipMasq: full,
       ipam: { type: "host-local", dataDir: join(this.#folder, "networks"), ranges },
     };
+    const loopback = { cniVersion: "1.0.0", name: "loopback", type: "loopback" };
+    for (const verb of ["ADD", "DEL"]) {
+      await this.#call(verb, round, pod, "lo", loopback);
+      await this.#call(verb, round, pod, "eth0", conf);
+    }
   }
 
   async #call(verb: string, round: number, pod: Netns, ifName: string, conf: { readonly type: string }): Promise<void> {
@@ -143,34 +122,15 @@ class Stage implements AsyncDisposable {
       CNI_ARGS: "IgnoreUnknown=1;K8S_POD_NAMESPACE=rehearsal;K8S_POD_NAME=pod",
       CNI_PATH: this.#folder,
     };
-    const answer = await ask(join(this.#folder, SOCKET), {
-      plugin: conf.type,
-      env,
-      stdin: Buffer.from(JSON.stringify(conf)),
-    });
-    if (answer.exitCode !== 0) throw new Error(answer.stdout);
+    const frame = encodeRequest({ plugin: conf.type, env, stdin: Buffer.from(JSON.stringify(conf)) });
+    const answer = await this.#host.answer(decodeRequest(frame.subarray(4)), { gone: false });
+    if (answer?.exitCode !== 0) throw new Error(answer?.stdout ?? `there is no plugin ${conf.type}`);
+    encodeAnswer(answer);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.close();
-    for (const resource of this.#resources) resource[Symbol.dispose]();
+    this.#ipam[Symbol.dispose]();
+    this.#bridge[Symbol.dispose]();
+    this.#journal[Symbol.dispose]();
   }
-}
-
-/** What the shim does. */
-function ask(path: string, request: ShimRequest): Promise<ShimAnswer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    const socket = connect(path);
-    socket.write(encodeRequest(request));
-    socket.on("data", (chunk) => chunks.push(chunk));
-    socket.on("error", reject);
-    socket.on("end", () => {
-      try {
-        resolve(decodeAnswer(Buffer.concat(chunks)));
-      } catch (error) {
-        reject(error);
-      }
-    });
-  });
 }

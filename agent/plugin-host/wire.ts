@@ -97,16 +97,6 @@ export function encodeAnswer({ exitCode, stdout, stderr }: ShimAnswer): Uint8Arr
   return framed(head, out, Buffer.from(stderr));
 }
 
-/** What {@link encodeAnswer} wrote. @throws WireError when the frame is not whole */
-export function decodeAnswer(frame: Buffer): ShimAnswer {
-  const head = LENGTH_BYTES + 5;
-  if (frame.length < head || frame.readUInt32LE(0) !== frame.length - LENGTH_BYTES)
-    throw new WireError(`an answer of ${frame.length} bytes that is not whole`);
-  const end = head + frame.readUInt32LE(LENGTH_BYTES + 1);
-  const [stdout, stderr] = [frame.toString("utf8", head, end), frame.toString("utf8", end)];
-  return { exitCode: frame.readUInt8(LENGTH_BYTES), stdout, stderr };
-}
-
 function framed(...parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   const prefix = Buffer.alloc(LENGTH_BYTES);

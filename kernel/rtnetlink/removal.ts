@@ -27,7 +27,7 @@ export interface LinkRemoverOptions {
   readonly netns?: Netns | string | undefined;
   /**
    * How many removals may wait in the kernel at once, each in a thread of libuv's pool; one more thread of it waits for
-   * the kernel's notifications from the first removal on.
+   * the kernel's notifications meanwhile.
    */
   readonly threads?: number;
 }
@@ -163,7 +163,7 @@ class Remover implements LinkRemover {
     this.#open = false;
     for (const index of this.#waiting.splice(0)) this.#settle(index, new Error("the link remover was closed"));
     for (const socket of this.#idle.splice(0)) socket[Symbol.dispose]();
-    this.#closeAtLast();
+    this.#rest();
   }
 
   async #enqueue(index: number): Promise<void> {
@@ -196,7 +196,7 @@ class Remover implements LinkRemover {
       for (const index of batch) this.#unannounced.add(index);
     } catch (error) {
       for (const index of batch) this.#settle(index, error);
-      this.#closeAtLast();
+      this.#rest();
     }
   }
 
@@ -224,7 +224,7 @@ class Remover implements LinkRemover {
       else this.#settle(index, refusal(batch, outcomes));
     }
     this.#schedule();
-    this.#closeAtLast();
+    this.#rest();
   }
 
   #openMonitor(): Disposable {
@@ -253,8 +253,9 @@ class Remover implements LinkRemover {
     else removal?.reject(error);
   }
 
-  #closeAtLast(): void {
-    if (this.#open || this.#inKernel > 0) return;
+  /** Listens only while there is something to hear. */
+  #rest(): void {
+    if (this.#inKernel > 0 || (this.#open && this.#waiting.length > 0)) return;
     this.#monitor?.[Symbol.dispose]();
     this.#monitor = undefined;
   }
