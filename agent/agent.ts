@@ -208,7 +208,8 @@ export class Agent implements SessionListener {
     this.#state = state;
     this.#ports.metrics.knownRevision.set(state.revision);
     this.#ports.metrics.remembered.set(state.remembered?.subnets.size ?? 0);
-    this.#ports.save({ state, controllerAddress: this.#controllerAddress });
+    // Leases come before the snapshot: saved alone they would make a state that is behind look whole.
+    if (!this.#mayBeBehind) this.#ports.save({ state, controllerAddress: this.#controllerAddress });
     this.#ports.trigger();
   }
 
