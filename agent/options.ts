@@ -26,4 +26,12 @@ export interface AgentOptions {
 }
 
 /** Backends that this agent can program; told to the controller in hello. */
-export const BACKENDS = ["vxlan/flow", "vxlan/static", "host-gw"] as const;
+export const BACKENDS = [
+  "vxlan/flow",
+  "vxlan/static",
+  "gre/flow",
+  "gre/static",
+  "ipip/flow",
+  "ipip/static",
+  "host-gw",
+] as const;

@@ -5,6 +5,7 @@ import type { Vxlan } from "../kernel/rtnetlink/link-kinds/vxlan.ts";
 import type { FdbEntry, Neighbour } from "../kernel/rtnetlink/neighbour.ts";
 import type { IpEncap, NextHop, Route } from "../kernel/rtnetlink/route.ts";
 import type { Rule } from "../kernel/rtnetlink/rule.ts";
+import { type Address, isUnspecified } from "../net/address.ts";
 import type { KernelState } from "./dump.ts";
 import { printable } from "./table.ts";
 
@@ -72,11 +73,31 @@ function linkLines(link: Link, addresses: readonly InterfaceAddress[], names: Na
   const details = [
     link.mac === undefined ? "link/none" : `link/ether ${link.mac}`,
     link.alias === undefined ? "" : `alias ${printable(link.alias)}`,
-    link.vxlan === undefined ? (link.kind ?? "") : vxlanWords(link.vxlan, names),
+    tunnelWords(link, names),
     link.port === undefined ? "" : bridgePortWords(link.port),
     ...addresses.filter(({ index }) => index === link.index).map(addressWords),
   ];
   return [head, ...details.filter((line) => line !== "").map((line) => `    ${line}`)];
+}
+
+function tunnelWords(link: Link, names: Names): string {
+  if (link.vxlan !== undefined) return vxlanWords(link.vxlan, names);
+  const tunnel = link.gre ?? link.ipip;
+  if (tunnel === undefined) return link.kind ?? "";
+  return words(
+    link.kind,
+    tunnel.collectMetadata && "external",
+    ["remote", isAnywhere(tunnel.remote) ? undefined : tunnel.remote],
+    ["local", isAnywhere(tunnel.local) ? undefined : tunnel.local],
+    ["dev", tunnel.dev && device(tunnel.dev, names)],
+    ["ttl", tunnel.ttl],
+    link.gre?.outputFlags === "key" && words(["key", link.gre.outputKey]),
+    link.gre?.noEncapLimit && "encaplimit none",
+  );
+}
+
+function isAnywhere(address: Address | undefined): boolean {
+  return address === undefined || isUnspecified(address);
 }
 
 function vxlanWords(vxlan: Vxlan, names: Names): string {

@@ -20,6 +20,12 @@ t.test("subnet lengths belong to the CIDRs in their order, whatever the family",
   });
 });
 
+t.test("gre and ipip have modes, and gre a key in static mode", async (t) => {
+  const gre = networkFromOptions("x", { ...OPTIONS, backend: "gre", mode: "static", vni: "7" });
+  t.match(gre.backend, { type: "gre", mode: "static", vni: 7, port: 0 });
+  t.match(networkFromOptions("x", { ...OPTIONS, backend: "ipip" }).backend, { type: "ipip", mode: "flow", vni: 0 });
+});
+
 t.test("what cannot be is refused with the option and the value", async (t) => {
   const rows: [object, string][] = [
     [{ cidr: ["10.244.1.0/16"] }, '--cidr: "10.244.1.0/16" has host bits set; the network is 10.244.0.0/16'],
@@ -32,8 +38,11 @@ t.test("what cannot be is refused with the option and the value", async (t) => {
     [{ vni: "16777216" }, "--vni 16777216: give a whole number from 1 to 16777215"],
     [{ port: "0" }, "--port 0: give a whole number from 1 to 65535"],
     [{ mtu: "-1" }, "--mtu -1: give a whole number from 576 to 65535"],
-    [{ backend: "host-gw", directRouting: true }, "--direct-routing is for --backend vxlan, not host-gw"],
-    [{ backend: "host-gw", vni: "1" }, "--vni is for --backend vxlan, not host-gw"],
+    [{ backend: "host-gw", directRouting: true }, "--direct-routing is for --backend vxlan, gre, ipip, not host-gw"],
+    [{ backend: "host-gw", vni: "1" }, "--vni is for --backend vxlan, gre, not host-gw"],
+    [{ backend: "gre", port: "4790" }, "--port is for --backend vxlan, not gre"],
+    [{ backend: "ipip", vni: "7" }, "--vni is for --backend vxlan, gre, not ipip"],
+    [{ backend: "gre", vni: "7" }, "--vni 7 with --backend gre is the key of --mode static; the other mode sends none"],
   ];
   for (const [change, message] of rows) {
     t.throws(() => networkFromOptions("x", { ...OPTIONS, ...change }), { message: `error: ${message}` }, message);

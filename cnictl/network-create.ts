@@ -43,17 +43,14 @@ export function networkFromOptions(name: string, options: NetworkOptions): Netwo
     throw usageError(`--cidr ${cidrs.join(",")}: a network has at most one CIDR of each family`);
   }
   const { backend: type, mode } = options;
-  if (type !== "vxlan") {
-    const excess = (["mode", "vni", "port", "directRouting"] as const).find((key) => options[key] !== undefined);
-    if (excess !== undefined) throw usageError(`--${kebab(excess)} is for --backend vxlan, not ${type}`);
-  }
+  refuseExcess(options);
   return {
     name,
     cidrs,
     ...subnetLengths(cidrs, options.subnetLength ?? []),
     backend: {
       type,
-      mode: type === "vxlan" ? (mode ?? "flow") : "",
+      mode: type === "host-gw" ? "" : (mode ?? "flow"),
       vni: integer("--vni", options.vni, 1, LARGEST_VNI),
       port: integer("--port", options.port, 1, 65535),
       directRouting: options.directRouting ?? false,
@@ -61,6 +58,26 @@ export function networkFromOptions(name: string, options: NetworkOptions): Netwo
     },
     masquerade: options.masquerade,
   };
+}
+
+/** The backends that an option is for. */
+const OPTION_OF = {
+  mode: ["vxlan", "gre", "ipip"],
+  vni: ["vxlan", "gre"],
+  port: ["vxlan"],
+  directRouting: ["vxlan", "gre", "ipip"],
+} as const satisfies Partial<Record<keyof NetworkOptions, readonly string[]>>;
+
+function refuseExcess(options: NetworkOptions): void {
+  const { backend, mode, vni } = options;
+  for (const key of Object.keys(OPTION_OF) as (keyof typeof OPTION_OF)[]) {
+    const allowed: readonly string[] = OPTION_OF[key];
+    if (options[key] === undefined || allowed.includes(backend)) continue;
+    throw usageError(`--${kebab(key)} is for --backend ${allowed.join(", ")}, not ${backend}`);
+  }
+  if (backend === "gre" && vni !== undefined && mode !== "static") {
+    throw usageError(`--vni ${vni} with --backend gre is the key of --mode static; the other mode sends none`);
+  }
 }
 
 function subnetLengths(cidrs: readonly Prefix[], texts: readonly string[]): Partial<Network> {

@@ -138,16 +138,21 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
     )
     .addOption(list("--subnet-length <bits>", "length of a node's subnet, one for each CIDR (default: 24 and 64)"))
     .addOption(
-      new Option("--backend <type>", "how nodes reach each other").choices(["vxlan", "host-gw"]).default("vxlan"),
+      new Option("--backend <type>", "how nodes reach each other")
+        .choices(["vxlan", "gre", "ipip", "host-gw"])
+        .default("vxlan"),
     )
     .addOption(
-      new Option("--mode <mode>", "of vxlan: flow (one route a peer), or static, as flannel does").choices([
-        "flow",
-        "static",
-      ]),
+      new Option(
+        "--mode <mode>",
+        "of tunnels: flow (one route a peer), or static (of vxlan as flannel does, else one device a peer)",
+      ).choices(["flow", "static"]),
     )
-    .option("--vni <number>", "VXLAN network identifier (default: the controller chooses)")
-    .option("--port <number>", "UDP port (default: 4790 for flow, 8472 for static)")
+    .option(
+      "--vni <number>",
+      "VXLAN network identifier, or key of gre in static mode (default: the controller chooses)",
+    )
+    .option("--port <number>", "UDP port of vxlan (default: 4790 for flow, 8472 for static)")
     .option("--direct-routing", "no tunnel to nodes on the same segment")
     .option("--mtu <bytes>", "of the pods (default: computed from the underlay)")
     .option("--no-masquerade", "pods reach the world with their own addresses")

@@ -1,7 +1,7 @@
 import { parseMark } from "../kernel/mark.ts";
 import { type Link, listLinks } from "../kernel/rtnetlink/link.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
-import { isOverlayIn, type Scope } from "./scope.ts";
+import { isOverlay, isOverlayIn, type Scope } from "./scope.ts";
 
 /**
  * The namespace's links in one pass: listed once, and again after one was made or deleted. The name of an overlay device
@@ -70,7 +70,8 @@ export class Devices {
   }
 }
 
-function refuseForeign({ name, kind, alias }: Link): void {
-  if (kind === "vxlan" && parseMark(alias)?.role === "overlay") return;
+function refuseForeign(link: Link): void {
+  const { name, kind } = link;
+  if (isOverlay(link)) return;
   throw new Error(`device ${name} exists and is not ours (kind ${kind ?? "none"}); remove or rename it`);
 }

@@ -1,11 +1,12 @@
 import { addLink, deleteLink, type Link, setLink } from "../kernel/rtnetlink/link.ts";
+import { type Address, isAddress, isUnspecified } from "../net/address.ts";
 import type { DesiredLink } from "../overlay/state.ts";
 import type { Kind } from "../reconcile/step.ts";
 import type { Context } from "./apply.ts";
 import { mayDelete } from "./scope.ts";
 import { applySysctl } from "./sysctls.ts";
 
-/** A VXLAN device, as wanted or as the kernel holds it. */
+/** A tunnel device, as wanted or as the kernel holds it. */
 interface OverlayLink {
   readonly name: string;
   /** Absent for what the kernel holds. */
@@ -14,7 +15,7 @@ interface OverlayLink {
   readonly held?: Link;
 }
 
-/** VXLAN devices of ours. A device whose tunnel attributes differ is deleted and made anew; the kernel can't change them. */
+/** Tunnel devices of ours. One whose tunnel attributes differ is deleted and made anew; the kernel can't change them all. */
 export function overlayLinkKind({ rt, scope, devices }: Context): Kind<OverlayLink> {
   return {
     name: "link",
@@ -24,14 +25,15 @@ export function overlayLinkKind({ rt, scope, devices }: Context): Kind<OverlayLi
       held !== undefined && wanted !== undefined && sameTunnel(held, wanted) && sameSettings(held, wanted),
     put: ({ wanted }, existing) => {
       if (wanted === undefined) return;
-      const { name, kind, vxlan, sysctls, ...settings } = wanted;
+      const { sysctls, ...link } = wanted;
+      const { name, mtu, alias, mac } = link;
       if (existing?.held === undefined || !sameTunnel(existing.held, wanted)) {
         if (existing !== undefined) deleteLink(rt, name, { missingOk: true });
         else devices.refuseForeign(name);
-        addLink(rt, { name, kind, vxlan, ...settings });
+        withReason(wanted, () => addLink(rt, link));
         for (const sysctl of sysctls) applySysctl(sysctl); // before any packet can come in
       }
-      setLink(rt, name, { ...settings, up: true });
+      setLink(rt, name, { mtu, alias, mac, up: true });
       devices.forget();
     },
     remove: ({ name, held }) => {
@@ -44,15 +46,64 @@ export function wantedLinks(links: readonly DesiredLink[]): OverlayLink[] {
   return links.map((wanted) => ({ name: wanted.name, wanted }));
 }
 
-function sameTunnel({ vxlan = {} }: Link, { vxlan: wanted }: DesiredLink): boolean {
-  return (
-    (vxlan.collectMetadata ?? false) === (wanted.collectMetadata ?? false) &&
-    (vxlan.gpe ?? false) === (wanted.gpe ?? false) &&
-    vxlan.port === wanted.port &&
-    vxlan.learning === wanted.learning &&
-    (wanted.collectMetadata === true || vxlan.id === wanted.id) &&
-    vxlan.local === wanted.local
-  );
+/** What a kernel was built with that makes such devices; a module of it is loaded when the first is asked for. */
+const KERNEL_OPTIONS = {
+  vxlan: "CONFIG_VXLAN",
+  gre: "CONFIG_NET_IPGRE",
+  ip6gre: "CONFIG_IPV6_GRE",
+  ipip: "CONFIG_NET_IPIP",
+} as const satisfies Record<DesiredLink["kind"], string>;
+
+function withReason({ kind }: DesiredLink, make: () => void): void {
+  try {
+    make();
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (code === "EOPNOTSUPP") {
+      const option = KERNEL_OPTIONS[kind];
+      throw new Error(`this kernel has no devices of kind ${kind}; use one that is built with ${option}`, { cause });
+    }
+    if (code === "EEXIST") {
+      const command = `ip -d link show type ${kind}`;
+      throw new Error(`another device has the same tunnel; find it with "${command}" and remove it`, { cause });
+    }
+    throw cause;
+  }
+}
+
+/** What tells a tunnel from another of its kind. Absent is as good as zero, which is what the kernel tells then. */
+const TUNNEL_PROPERTIES = [
+  "collectMetadata",
+  "gpe",
+  "port",
+  "learning",
+  "local",
+  "remote",
+  "inputFlags",
+  "outputFlags",
+  "inputKey",
+  "outputKey",
+  "noEncapLimit",
+] as const;
+
+function sameTunnel(held: Link, wanted: DesiredLink): boolean {
+  if (held.kind !== wanted.kind) return false;
+  const [a, b] = [tunnelProperties(held), tunnelProperties(wanted)];
+  if (TUNNEL_PROPERTIES.some((name) => present(a[name]) !== present(b[name]))) return false;
+  return b.collectMetadata === true || present(a.id) === present(b.id);
+}
+
+function tunnelProperties({
+  vxlan,
+  gre,
+  ipip,
+}: Partial<Pick<Link, "vxlan" | "gre" | "ipip">>): Record<string, unknown> {
+  return { ...vxlan, ...gre, ...ipip };
+}
+
+function present(value: unknown): unknown {
+  if (typeof value === "string" && isAddress(value) && isUnspecified(value as Address)) return undefined;
+  return value || undefined;
 }
 
 function sameSettings(held: Link, wanted: DesiredLink): boolean {

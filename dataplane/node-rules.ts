@@ -1,5 +1,5 @@
 import { EMPTY_LISTING, type Listing, listsTable, parseListing } from "../firewall/listing.ts";
-import { overlayMasquerade, tunnelGuard } from "../firewall/node-rules.ts";
+import { overlayMasquerade, type TunnelProtocol, tunnelGuard } from "../firewall/node-rules.ts";
 import { difference, type Ruleset } from "../firewall/ruleset.ts";
 import { nftGeneration } from "../kernel/nftables/generation.ts";
 import { type Nft, openNft } from "../kernel/nftables/nft.ts";
@@ -15,17 +15,19 @@ const TABLE = "podwire";
 export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput, owner = ""): Ruleset[] {
   const subnetsOf = ({ name }: NetworkSpec) => leases.find(({ network }) => network === name)?.subnets ?? [];
   const masquerading = networks.filter(({ masquerade }) => masquerade);
-  const tunnels = new Map<number, Set<Address>>();
-  const portOf = new Map<string, number>();
+  const tunnels = new Map<number | TunnelProtocol, Set<Address>>();
+  const tunnelOf = new Map<string, number | TunnelProtocol>();
   for (const { name, backend } of networks.filter((network) => subnetsOf(network).length > 0)) {
-    if (backend.type !== "vxlan") continue;
-    portOf.set(name, backend.port);
-    tunnels.set(backend.port, tunnels.get(backend.port) ?? new Set());
+    if (backend.type === "host-gw") continue;
+    const tunnel = backend.type === "vxlan" ? backend.port : backend.type;
+    tunnelOf.set(name, tunnel);
+    tunnels.set(tunnel, tunnels.get(tunnel) ?? new Set());
   }
   for (const { network, addresses } of peers) {
-    const known = tunnels.get(portOf.get(network) ?? 0);
+    const known = tunnels.get(tunnelOf.get(network) ?? 0);
     for (const address of addresses) known?.add(address);
   }
+  const known = [...tunnels].map(([tunnel, addresses]) => ({ tunnel, peers: [...addresses] }));
   return [
     overlayMasquerade({
       prefix: `${owner}overlay_`,
@@ -35,7 +37,8 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
     tunnelGuard({
       prefix: `${owner}tunnel_`,
       device: underlay.device,
-      tunnels: [...tunnels].map(([port, addresses]) => ({ port, peers: [...addresses] })),
+      tunnels: known.flatMap(({ tunnel, peers }) => (typeof tunnel === "number" ? [{ port: tunnel, peers }] : [])),
+      protocols: known.flatMap(({ tunnel, peers }) => (typeof tunnel === "number" ? [] : [{ name: tunnel, peers }])),
     }),
   ];
 }

@@ -1,6 +1,7 @@
 import { parseMark } from "../kernel/mark.ts";
 import type { Link } from "../kernel/rtnetlink/link.ts";
 import { contains, type Prefix } from "../net/prefix.ts";
+import type { DesiredLink } from "../overlay/state.ts";
 
 /**
  * Which kernel objects a caller answers for: it removes those that it does not want, and touches no others. The agent
@@ -13,15 +14,22 @@ export interface Scope {
   readonly cidrs?: readonly Prefix[];
 }
 
+/** Kinds of our tunnels' devices (IFLA_INFO_KIND). */
+const TUNNEL_KINDS: ReadonlySet<string | undefined> = new Set<DesiredLink["kind"]>(["vxlan", "gre", "ip6gre", "ipip"]);
+
 /** The network in the mark of a device that several networks share. */
 const SHARED = "*";
 
-/** Whether the link is an overlay device that the scope sees: its own or a shared one. */
-export function isOverlayIn(scope: Scope, { kind, alias }: Pick<Link, "kind" | "alias">): boolean {
-  if (kind !== "vxlan") return false;
-  const mark = parseMark(alias);
-  if (mark?.role !== "overlay") return false;
-  return scope.network === undefined || mark.network === scope.network || mark.network === SHARED;
+/** Whether the link is an overlay device of ours. */
+export function isOverlay({ kind, alias }: Pick<Link, "kind" | "alias">): boolean {
+  return TUNNEL_KINDS.has(kind) && parseMark(alias)?.role === "overlay";
+}
+
+/** Whether it is one that the scope sees: its own or a shared one. */
+export function isOverlayIn(scope: Scope, link: Pick<Link, "kind" | "alias">): boolean {
+  if (!isOverlay(link)) return false;
+  const network = parseMark(link.alias)?.network;
+  return scope.network === undefined || network === scope.network || network === SHARED;
 }
 
 /** Whether the scope may delete the device: one network alone never deletes a shared one. */

@@ -36,6 +36,17 @@ const GOLDEN: Record<string, string> = {
     }),
     EMPTY_LISTING,
   ),
+  "tunnel-guard-protocols": difference(
+    tunnelGuard({
+      device: "eth0",
+      tunnels: [],
+      protocols: [
+        { name: "gre", peers: ["192.0.2.2", "2001:db8::2"].map(parseAddress) },
+        { name: "ipip", peers: ["192.0.2.3", "2001:db8::3"].map(parseAddress) },
+      ],
+    }),
+    EMPTY_LISTING,
+  ),
   "tunnel-guard": difference(
     tunnelGuard({
       device: "eth0",

@@ -99,6 +99,53 @@ const CASES: Record<string, Case> = {
     own: { pods: ["10.244.1.0/24"] },
     peers: [near, far],
   },
+  "gre-flow-dual-stack": {
+    underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+    networks: [network("pods", [V4, V6], { type: "gre", mode: "flow" })],
+    own: { pods: ["10.244.1.0/24", "fd00:244:0:1::/64"] },
+    peers: [
+      peer("blue", "10.244.2.0/24", ["192.0.2.2", "2001:db8::2"]),
+      peer("blue", "fd00:244:0:2::/64", ["192.0.2.2", "2001:db8::2"]),
+      peer("cyan", "10.244.3.0/24", ["2001:db8::3"]),
+    ],
+  },
+  "gre-static-dual-stack": {
+    underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+    networks: [network("pods", [V4, V6], { type: "gre", mode: "static", vni: 7 })],
+    own: { pods: ["10.244.1.0/24", "fd00:244:0:1::/64"] },
+    peers: [
+      peer("blue", "10.244.2.0/24", ["192.0.2.2", "2001:db8::2"]),
+      peer("blue", "fd00:244:0:2::/64", ["192.0.2.2", "2001:db8::2"]),
+      peer("cyan", "fd00:244:0:3::/64", ["2001:db8::3"]),
+    ],
+  },
+  "gre-ipv6-underlay": {
+    underlay: ["2001:db8::1/64"],
+    networks: [network("pods", [V4], { type: "gre", mode: "flow", mtu: 1400 })],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [peer("blue", "10.244.2.0/24", ["2001:db8::2"]), peer("dusk", "10.244.4.0/24", ["192.0.2.4"])],
+  },
+  "gre-direct-routing": {
+    underlay: ["192.0.2.1/24"],
+    networks: [network("pods", [V4], { type: "gre", mode: "static", directRouting: true })],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [near, far],
+  },
+  "ipip-flow": {
+    underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+    networks: [network("pods", [V4], { type: "ipip", mode: "flow" })],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [near, peer("dusk", "10.244.4.0/24", ["2001:db8::4"])],
+  },
+  "ipip-static-two-networks": {
+    underlay: ["192.0.2.1/24"],
+    networks: [
+      network("pods", [V4], { type: "ipip", mode: "static" }),
+      network("storage", ["10.99.0.0/16"], { type: "ipip", mode: "static", mtu: 1400 }),
+    ],
+    own: { pods: ["10.244.1.0/24"], storage: ["10.99.1.0/24"] },
+    peers: [near, far, peer("blue", "10.99.2.0/24", ["192.0.2.2"], { network: "storage" })],
+  },
   "host-gw-dual-stack": {
     underlay: ["192.0.2.1/24", "2001:db8::1/64"],
     networks: [network("pods", [V4, V6], { type: "host-gw" })],
@@ -173,6 +220,18 @@ t.test("F4: a peer's new address changes its route alone, and ours changes no su
     before.map((line) => line.replace("src 192.0.2.1 ", "src 192.0.2.77 ")),
   );
 });
+
+t.test(
+  "F4: in static mode a peer's new address is a new device, so that its route is replaced and nothing is deleted before",
+  async (t) => {
+    const test = CASES["gre-direct-routing"];
+    if (test === undefined) throw new Error("no such case");
+    const links = (address: string) =>
+      desiredOverlay(input({ ...test, peers: [{ ...far, addresses: [address] }] }).input).links.map(({ name }) => name);
+    t.not(links("198.51.100.3")[0], links("198.51.100.4")[0]);
+    t.match(links("198.51.100.3"), [/^pwg[0-9a-f]{12}$/]);
+  },
+);
 
 t.test("a node without a subnet makes nothing", async (t) => {
   const test = CASES["flow-ipv4"];

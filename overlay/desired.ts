@@ -1,11 +1,23 @@
 import { type Prefix, prefixFamily } from "../net/prefix.ts";
 import type { BackendPart, NetworkContext } from "./backend.ts";
+import { gre } from "./gre.ts";
 import { hostGateway } from "./host-gw.ts";
+import { ipip } from "./ipip.ts";
 import { podMtu } from "./mtu.ts";
-import type { NetworkSpec, OverlayInput, Peer } from "./network.ts";
+import type { NetworkSpec, OverlayBackend, OverlayInput, Peer } from "./network.ts";
 import type { DesiredLink, DesiredRoute, DesiredState, DesiredSysctl } from "./state.ts";
-import { vxlanFlow } from "./vxlan-flow.ts";
-import { vxlanStatic } from "./vxlan-static.ts";
+import { vxlan } from "./vxlan.ts";
+
+type Type = OverlayBackend["type"];
+type BackendOf<T extends Type> = Extract<OverlayBackend, { readonly type: T }>;
+
+/** Every backend there is. */
+const BACKENDS: { readonly [T in Type]: (context: NetworkContext<BackendOf<T>>) => BackendPart } = {
+  vxlan,
+  gre,
+  ipip,
+  "host-gw": hostGateway,
+};
 
 /** Behind every route that anybody else makes: the largest RTA_PRIORITY. */
 const LAST_METRIC = 0xffff_ffff;
@@ -27,7 +39,7 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
     const own = input.leases.find((lease) => lease.network === network.name);
     if (own === undefined || own.subnets.length === 0) continue;
     const peers = peersOf.get(network.name) ?? [];
-    const part = backendPart({ nodeId: input.nodeId, network, own, peers, underlay: input.underlay });
+    const part = backendPart(network.backend, { nodeId: input.nodeId, network, own, peers, underlay: input.underlay });
     for (const link of part.links) links.set(link.name, link);
     part.routes.push(...own.subnets.map(unreachable));
     const mtu = podMtu(network, input.underlay);
@@ -49,11 +61,11 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
   };
 }
 
-function backendPart(context: Omit<NetworkContext, "backend">): BackendPart {
-  const { backend } = context.network;
-  if (backend.type === "host-gw") return hostGateway({ ...context, backend });
-  if (backend.mode === "flow") return vxlanFlow({ ...context, backend });
-  return vxlanStatic({ ...context, backend });
+function backendPart<T extends Type>(
+  backend: BackendOf<T> & { readonly type: T },
+  context: Omit<NetworkContext, "backend">,
+): BackendPart {
+  return BACKENDS[backend.type]({ ...context, backend });
 }
 
 /**

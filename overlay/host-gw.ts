@@ -22,5 +22,5 @@ export function directRoute(peer: Peer, underlay: Underlay): DesiredRoute | unde
 
 function notOnSegment(peer: Peer, underlay: Underlay): string {
   const segment = `${underlay.device} (${underlay.addresses.join(", ")})`;
-  return `host-gw needs its address ${peer.addresses.join(", ")} on the segment of ${segment}; use a vxlan backend`;
+  return `host-gw needs its address ${peer.addresses.join(", ")} on the segment of ${segment}; use a tunnel backend`;
 }

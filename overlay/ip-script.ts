@@ -1,7 +1,7 @@
 import { ROUTE_PROTOCOL } from "../kernel/mark.ts";
 import { familyOf } from "../net/address.ts";
 import { prefixFamily } from "../net/prefix.ts";
-import type { DesiredAddress, DesiredLink, DesiredRoute, DesiredState, DesiredSysctl } from "./state.ts";
+import type { DesiredAddress, DesiredLink, DesiredRoute, DesiredState, DesiredSysctl, TunnelDevice } from "./state.ts";
 
 /**
  * The state as the commands of ip(8), bridge(8) and sysctl(8) that would make it, in their order. For people and tests:
@@ -23,22 +23,37 @@ export function ipScript(state: DesiredState): string[] {
   ];
 }
 
-function linkLines({ name, mtu, mac, alias, vxlan, sysctls }: DesiredLink): string[] {
-  const kind = words(
-    "type vxlan",
-    vxlan.collectMetadata && "external",
-    vxlan.gpe && "gpe",
-    vxlan.id !== undefined && `id ${vxlan.id}`,
-    vxlan.local && `local ${vxlan.local}`,
-    `dstport ${vxlan.port}`,
-    !vxlan.collectMetadata && !vxlan.learning && "nolearning",
-  );
+function linkLines(link: DesiredLink): string[] {
+  const { name, mtu, mac, alias, sysctls } = link;
   return [
-    words(`ip link add ${name}`, mac && `address ${mac}`, `mtu ${mtu}`, kind),
+    words(`ip link add ${name}`, mac && `address ${mac}`, `mtu ${mtu}`, `type ${link.kind}`, tunnelWords(link)),
     `ip link set ${name} alias '${alias}'`,
     ...sysctls.map(sysctlLine),
     `ip link set ${name} up`,
   ];
+}
+
+function tunnelWords(device: TunnelDevice): string {
+  if (device.kind === "vxlan") {
+    const { collectMetadata, gpe, id, local, port, learning } = device.vxlan;
+    return words(
+      collectMetadata && "external",
+      gpe && "gpe",
+      id !== undefined && `id ${id}`,
+      local && `local ${local}`,
+      `dstport ${port}`,
+      !collectMetadata && !learning && "nolearning",
+    );
+  }
+  const { collectMetadata, local, remote } = device.kind === "ipip" ? device.ipip : device.gre;
+  const { outputKey, noEncapLimit } = device.kind === "ipip" ? {} : device.gre;
+  return words(
+    collectMetadata && "external",
+    local && `local ${local}`,
+    remote && `remote ${remote}`,
+    outputKey !== undefined && `key ${outputKey}`,
+    noEncapLimit && "encaplimit none",
+  );
 }
 
 function addressLine({ device, address }: DesiredAddress): string {

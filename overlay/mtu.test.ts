@@ -7,6 +7,8 @@ const IPV6 = ["2001:db8::1/64"];
 const POD4 = ["10.244.0.0/16"];
 const POD6 = ["fd00:244::/48"];
 const flow = { type: "vxlan", mode: "flow" };
+const gre = { type: "gre", mode: "flow" };
+const keyed = { type: "gre", mode: "static" };
 const still = { type: "vxlan", mode: "static" };
 
 type Row = [what: string, backend: UncheckedNetwork["backend"], cidrs: string[], underlay: string[], mtu: number];
@@ -21,6 +23,14 @@ const rows: readonly Row[] = [
   ["static, IPv6 pods over IPv4", still, POD6, IPV4, 1450],
   ["static over both, IPv4 pods", still, POD4, [...IPV4, ...IPV6], 1450],
   ["static over both, pods of both: IPv6 pods go over IPv6", still, [...POD4, ...POD6], [...IPV4, ...IPV6], 1430],
+  ["gre flow over IPv4", gre, POD6, IPV4, 1476],
+  ["gre flow over IPv6", gre, POD4, IPV6, 1456],
+  ["gre flow over both takes IPv4", gre, [...POD4, ...POD6], [...IPV6, ...IPV4], 1476],
+  ["gre static over IPv4", keyed, POD4, IPV4, 1472],
+  ["gre static over IPv6", keyed, POD6, IPV6, 1452],
+  ["gre static over both takes IPv4", keyed, [...POD4, ...POD6], [...IPV6, ...IPV4], 1472],
+  ["ipip flow", { type: "ipip", mode: "flow" }, POD4, IPV4, 1480],
+  ["ipip static", { type: "ipip", mode: "static" }, POD4, [...IPV6, ...IPV4], 1480],
   ["host-gw", { type: "host-gw" }, POD4, IPV4, 1500],
   ["a network's own bound", { ...flow, mtu: 1400 }, POD4, IPV4, 1400],
   ["a bound above what fits", { ...flow, mtu: 9000 }, POD4, IPV4, 1464],

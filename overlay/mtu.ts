@@ -1,19 +1,27 @@
 import type { Family } from "../net/address.ts";
-import type { NetworkSpec, Underlay } from "./network.ts";
+import type { NetworkSpec, OverlayBackend, Underlay } from "./network.ts";
 import { underlayFamilies } from "./underlay.ts";
 
 /**
- * Bytes that a tunnel adds to a pod's packet, by underlay family: outer IP (20 or 40) + UDP (8) + VXLAN (8) and, except
- * in GPE, the inner Ethernet header (14).
+ * Bytes that a tunnel adds to a pod's packet, by underlay family: outer IP (20 or 40) and
+ * - VXLAN: UDP (8), VXLAN (8) and, except in GPE, the inner Ethernet header (14);
+ * - GRE: its header (4) and, in static mode, the key (4). No encapsulation limit option.
  */
 export const OVERHEAD = {
-  flow: { 4: 36, 6: 56 },
-  static: { 4: 50, 6: 70 },
+  vxlan: { flow: { 4: 36, 6: 56 }, static: { 4: 50, 6: 70 } },
+  gre: { flow: { 4: 24, 6: 44 }, static: { 4: 28, 6: 48 } },
+  ipip: { flow: { 4: 20, 6: 40 }, static: { 4: 20, 6: 40 } },
 } as const;
 
+type TunnelBackend = Extract<OverlayBackend, { readonly type: keyof typeof OVERHEAD }>;
+
 /** Largest packet that a tunnel to a peer over that underlay family takes, in bytes. */
-export function tunnelMtu(mode: keyof typeof OVERHEAD, family: Family, underlay: Underlay): number {
-  return underlay.mtu - OVERHEAD[mode][family];
+export function tunnelMtu(
+  { type, mode }: Pick<TunnelBackend, "type" | "mode">,
+  family: Family,
+  underlay: Underlay,
+): number {
+  return underlay.mtu - OVERHEAD[type][mode][family];
 }
 
 /**
@@ -22,13 +30,14 @@ export function tunnelMtu(mode: keyof typeof OVERHEAD, family: Family, underlay:
  */
 export function podMtu(network: NetworkSpec, underlay: Underlay): number {
   const bound = network.backend.mtu ?? Number.POSITIVE_INFINITY;
-  return Math.min(bound, underlay.mtu - largestOverhead(network, underlay));
+  return Math.min(bound, smallestTunnelMtu(network, underlay));
 }
 
-function largestOverhead({ backend, cidrs }: NetworkSpec, underlay: Underlay): number {
-  if (backend.type === "host-gw") return 0;
+function smallestTunnelMtu({ backend, cidrs }: NetworkSpec, underlay: Underlay): number {
+  if (backend.type === "host-gw") return underlay.mtu;
   const families = underlayFamilies(underlay);
-  // Flow mode takes IPv4 whenever it can; static mode, as flannel, the family of the pods' subnet.
-  const usesIpv6 = backend.mode === "flow" ? !families.has(4) : cidrs.some((cidr) => cidr.includes(":"));
-  return OVERHEAD[backend.mode][(usesIpv6 && families.has(6)) || !families.has(4) ? 6 : 4];
+  // Tunnels go over IPv4 whenever they can; static VXLAN, as flannel, over the family of the pods' subnet.
+  const followsPods = backend.type === "vxlan" && backend.mode === "static";
+  const usesIpv6 = followsPods ? cidrs.some((cidr) => cidr.includes(":")) : !families.has(4);
+  return tunnelMtu(backend, (usesIpv6 && families.has(6)) || !families.has(4) ? 6 : 4, underlay);
 }

@@ -16,13 +16,33 @@ export interface VxlanBackend {
   readonly mtu?: number;
 }
 
+/** GRE around bare IP packets, over either family: `flow` is one route a peer, `static` one keyed device a peer. */
+export interface GreBackend {
+  readonly type: "gre";
+  readonly mode: "flow" | "static";
+  /** In each packet of static mode, 1..16777215; flow mode sends none. */
+  readonly key: number;
+  /** Peers on our own segment are reached without a tunnel. */
+  readonly directRouting: boolean;
+  readonly mtu?: number;
+}
+
+/** IPv4 in IPv4, the smallest overhead of all: `flow` is one route a peer, `static` one device a peer. */
+export interface IpipBackend {
+  readonly type: "ipip";
+  readonly mode: "flow" | "static";
+  /** Peers on our own segment are reached without a tunnel. */
+  readonly directRouting: boolean;
+  readonly mtu?: number;
+}
+
 /** Plain routes by way of the peers' own addresses; every peer must be on our segment. */
 export interface HostGatewayBackend {
   readonly type: "host-gw";
   readonly mtu?: number;
 }
 
-export type OverlayBackend = VxlanBackend | HostGatewayBackend;
+export type OverlayBackend = VxlanBackend | GreBackend | IpipBackend | HostGatewayBackend;
 
 /** A cluster network: the CIDRs from which nodes get subnets, and how nodes reach each other's. */
 export interface NetworkSpec {

@@ -21,7 +21,7 @@ export interface UncheckedNetwork {
     readonly type: string;
     /** "flow" when empty. */
     readonly mode?: string;
-    /** 1 when 0 or absent. */
+    /** Of vxlan, and the key of gre in static mode: 1 when 0 or absent. */
     readonly vni?: number;
     /** 4790 (flow) or 8472 (static) when 0 or absent. */
     readonly port?: number;
@@ -97,7 +97,12 @@ export function parseNetworkSpec(unchecked: UncheckedNetwork): NetworkSpec {
     throw new RangeError(`it has more than one CIDR of a family: ${cidrs.join(", ")}`);
   }
   for (const cidr of cidrs) checkCidr(cidr, subnetLengths[prefixFamily(cidr)]);
-  return { name, cidrs, subnetLengths, backend: parseBackend(unchecked.backend), masquerade };
+  const backend = parseBackend(unchecked.backend);
+  const ipv6 = cidrs.find((cidr) => prefixFamily(cidr) === 6);
+  if (backend.type === "ipip" && ipv6 !== undefined) {
+    throw new RangeError(`backend.type "ipip" carries IPv4 alone, and its CIDR ${ipv6} is IPv6; use "gre"`);
+  }
+  return { name, cidrs, subnetLengths, backend, masquerade };
 }
 
 /**
@@ -154,19 +159,18 @@ function parseBackend({ type, mode, vni, port, directRouting, mtu }: UncheckedNe
   if (mtu) checkMtu(mtu, "backend.mtu");
   const bound = mtu ? { mtu } : {};
   if (type === "host-gw") return { type, ...bound };
-  if (type !== "vxlan" && type !== "") throw new RangeError(`backend.type ${quote(type)} is not "vxlan" or "host-gw"`);
+  if (type !== "vxlan" && type !== "gre" && type !== "ipip" && type !== "") {
+    throw new RangeError(`backend.type ${quote(type)} is not "vxlan", "gre", "ipip" or "host-gw"`);
+  }
   const chosen = mode || "flow";
   if (chosen !== "flow" && chosen !== "static") {
     throw new RangeError(`backend.mode ${quote(chosen)} is not "flow" or "static"`);
   }
-  return {
-    type: "vxlan",
-    mode: chosen,
-    vni: integer(vni || 1, MAX_VNI, "backend.vni"),
-    port: integer(port || DEFAULT_PORT[chosen], 0xffff, "backend.port"),
-    directRouting: directRouting ?? false,
-    ...bound,
-  };
+  const tunnel = { mode: chosen as "flow" | "static", directRouting: directRouting ?? false, ...bound };
+  if (type === "ipip") return { type, ...tunnel };
+  const id = integer(vni || 1, MAX_VNI, "backend.vni");
+  if (type === "gre") return { type, key: id, ...tunnel };
+  return { type: "vxlan", vni: id, port: integer(port || DEFAULT_PORT[chosen], 0xffff, "backend.port"), ...tunnel };
 }
 
 function integer(value: number, largest: number, key: string): number {
@@ -187,6 +191,14 @@ function refuseConflict(network: NetworkSpec, other: NetworkSpec): void {
     if (clash !== undefined) throw new RangeError(`CIDR ${cidr} overlaps ${clash} of network "${other.name}"`);
   }
   const [a, b] = [network.backend, other.backend];
+  if (a.type === "ipip" && b.type === "ipip" && a.mode !== b.mode) {
+    throw new RangeError(
+      `its mode is "${a.mode}" and that of network "${other.name}" "${b.mode}"; ipip has one mode a node`,
+    );
+  }
+  if (a.type === "gre" && b.type === "gre" && a.mode === "static" && b.mode === "static" && a.key === b.key) {
+    throw new RangeError(`backend.vni ${a.key} is the key of network "${other.name}"; set another one`);
+  }
   if (a.type !== "vxlan" || b.type !== "vxlan") return;
   if (a.port === b.port && a.mode !== b.mode) {
     throw new RangeError(`UDP port ${a.port} is that of network "${other.name}", whose mode is "${b.mode}"`);

@@ -1,3 +1,5 @@
+import type { Gre } from "../kernel/rtnetlink/link-kinds/gre.ts";
+import type { Ipip } from "../kernel/rtnetlink/link-kinds/ipip.ts";
 import type { Vxlan } from "../kernel/rtnetlink/link-kinds/vxlan.ts";
 import type { IpEncap } from "../kernel/rtnetlink/route.ts";
 import type { Address } from "../net/address.ts";
@@ -20,19 +22,23 @@ export interface DesiredState {
   readonly refusals: readonly string[];
 }
 
-/** A VXLAN device, to be made, given its sysctls, and set up. Properties under `vxlan` can't be changed on a living device: a different one is made anew. */
-export interface DesiredLink {
+/** A tunnel's kind and what the kernel has under that: it can't be changed on a living device, so a different one is made anew. */
+export type TunnelDevice =
+  | { readonly kind: "vxlan"; readonly vxlan: Vxlan }
+  | { readonly kind: "gre" | "ip6gre"; readonly gre: Gre }
+  | { readonly kind: "ipip"; readonly ipip: Ipip };
+
+/** A tunnel device, to be made, given its sysctls, and set up. */
+export type DesiredLink = TunnelDevice & {
   readonly name: string;
-  readonly kind: "vxlan";
   readonly mtu: number;
   /** The mark of ownership (IFLA_IFALIAS). */
   readonly alias: string;
-  /** Absent for GPE, which has no inner Ethernet. */
+  /** Absent without inner Ethernet. */
   readonly mac?: Mac;
-  readonly vxlan: Vxlan;
   /** To be written while the link is still down: no router advertisement ever reaches it. */
   readonly sysctls: readonly DesiredSysctl[];
-}
+};
 
 export interface DesiredAddress {
   readonly device: string;

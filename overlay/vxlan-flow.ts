@@ -31,7 +31,7 @@ export function vxlanFlow(context: Context): BackendPart {
   const part = emptyPart();
   const device = flowDevice(backend.port);
   const mtu = podMtu(network, underlay);
-  part.links.push(flowLink(device, backend.port, underlay));
+  part.links.push(flowLink(device, backend, underlay));
   // The subnet's lowest address, which no pod gets, is the node's own towards peers. The gateway's would not do: it is
   // there only when the bridge is, and the kernel refuses a route with a source it does not have.
   for (const subnet of own.subnets) part.addresses.push({ device, address: hostPrefix(prefixAddress(subnet)) });
@@ -45,13 +45,13 @@ export function vxlanFlow(context: Context): BackendPart {
   return part;
 }
 
-function flowLink(device: string, port: number, underlay: Underlay): DesiredLink {
+function flowLink(device: string, backend: VxlanBackend, underlay: Underlay): DesiredLink {
   return {
     name: device,
     kind: "vxlan",
-    mtu: tunnelMtu("flow", underlayFamilies(underlay).has(4) ? 4 : 6, underlay),
+    mtu: tunnelMtu(backend, underlayFamilies(underlay).has(4) ? 4 : 6, underlay),
     alias: formatMark({ role: "overlay", network: "*" }),
-    vxlan: { collectMetadata: true, gpe: true, port, learning: false },
+    vxlan: { collectMetadata: true, gpe: true, port: backend.port, learning: false },
     sysctls: tunnelSysctls(device),
   };
 }
@@ -70,7 +70,7 @@ function flowRoute(
     type: "unicast",
     device,
     ...(mine && { src: prefixAddress(mine) }),
-    mtu: Math.min(largest, tunnelMtu("flow", path.family, underlay)),
+    mtu: Math.min(largest, tunnelMtu(backend, path.family, underlay)),
     encap: {
       type: "ip",
       id: backend.vni,

@@ -83,7 +83,7 @@ function addTunnel(
 function staticLink({ nodeId, network, backend, underlay }: Context, family: Family): DesiredLink {
   const name = staticDevice(backend.vni, family);
   const local = underlay.addresses.find((address) => prefixFamily(address) === family);
-  const mtu = tunnelMtu("static", family, underlay);
+  const mtu = tunnelMtu(backend, family, underlay);
   return {
     name,
     kind: "vxlan",

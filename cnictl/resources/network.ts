@@ -25,8 +25,8 @@ export const networks: Resource<Network> = {
     { title: "MASQUERADE", cell: ({ masquerade }) => String(masquerade) },
     { title: "AGE", ticking: true, cell: ({ createdAt }, now) => formatAge(createdAt, now) },
     { title: "SUBNET-LENGTHS", wide: true, cell: (network) => subnetLengths(network).join(",") },
-    { title: "VNI", wide: true, cell: ({ backend }) => (backend?.type === "vxlan" ? String(backend.vni) : "") },
-    { title: "PORT", wide: true, cell: ({ backend }) => number(backend?.port) },
+    { title: "VNI", wide: true, cell: ({ backend }) => (backend?.vni ? String(backend.vni) : "") },
+    { title: "PORT", wide: true, cell: ({ backend }) => (isPortless(backend) ? "" : number(backend?.port)) },
     { title: "MTU", wide: true, cell: ({ backend }) => number(backend?.mtu) },
     { title: "DIRECT-ROUTING", wide: true, cell: ({ backend }) => String(backend?.directRouting ?? false) },
   ],
@@ -41,6 +41,10 @@ export const networks: Resource<Network> = {
   matches: (network, name) => network.name === name,
   toObject,
 };
+
+function isPortless(backend: Network["backend"]): boolean {
+  return backend?.type === "gre" || backend?.type === "ipip";
+}
 
 /** 0 leaves the choice to the agents. */
 function number(value: number | undefined): string {

@@ -57,18 +57,21 @@ function routeTo(subnet: Subnet, network: Network, source: Node | undefined): Ro
   if (source !== undefined && !source.backends.includes(backend)) {
     return { ...route, how: `none: ${source.name} cannot do ${backend || "it"}` };
   }
-  const tunnelled = network.backend?.type === "vxlan";
+  const { type, directRouting, vni } = network.backend ?? {};
+  const tunnelled = type !== undefined && type !== "host-gw";
   const via = underlayAddress(subnet, source, underlayFamilies(network, subnet));
   if (via === undefined) return { ...route, how: `none: ${route.node} has no address of a family that it takes` };
   if (!tunnelled) return { ...route, via, how: "direct" };
-  const how = network.backend?.directRouting ? `direct or ${backend}` : backend;
-  return { ...route, via, how, vni: network.backend?.vni ?? 0 };
+  const how = directRouting ? `direct or ${backend}` : backend;
+  return { ...route, via, how, ...(vni ? { vni } : {}) };
 }
 
 /** The families that agents take to the holder, the preferred one first; a plain next hop can only be of the subnet's own. */
 function underlayFamilies({ backend }: Network, { subnet }: Subnet): readonly Family[] {
   const own = prefixFamily(subnet as Prefix);
-  if (backend?.type !== "vxlan") return [own];
+  if (backend === null || backend.type === "host-gw") return [own];
+  if (backend.type === "ipip") return [4];
+  if (backend.type === "gre") return [4, 6];
   return backend.mode === "static" && own === 6 ? [6, 4] : [4, 6];
 }
 

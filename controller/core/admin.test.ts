@@ -95,6 +95,28 @@ t.test("a released subnet fences its node until it lets go; only then does it ge
   await t.rejects(admin.releaseSubnet("default", "10.0.200.0/24", false), refusal("NOT_FOUND"));
 });
 
+t.test("gre networks of static mode have different keys, and ipip networks one mode", async (t) => {
+  const { admin } = await start();
+  const create = (n: number, type: string, mode: string, vni = 0) =>
+    admin.createNetwork(
+      network({
+        name: `n${n}`,
+        cidrs: [`172.${n}.0.0/16`],
+        backend: { type, mode, vni, port: 0, directRouting: false, mtu: 0 },
+      }),
+    );
+  t.match((await create(16, "gre", "static")).backend, { type: "gre", mode: "static", vni: 1, port: 0 });
+  t.match((await create(17, "gre", "static")).backend, { vni: 2 }, "a free key is chosen");
+  await t.rejects(create(18, "gre", "static", 2), { message: /backend\.vni: 2 is used by network "n17"; choose/ });
+  t.match((await create(18, "gre", "")).backend, { type: "gre", mode: "flow", vni: 0 });
+  t.match((await create(19, "gre", "flow")).backend, { vni: 0 }, "flow networks share their device");
+  t.match((await create(20, "ipip", "flow")).backend, { type: "ipip", mode: "flow", vni: 0 });
+  t.match((await create(21, "ipip", "flow")).backend, { vni: 0 });
+  const message =
+    /backend\.mode: "static" is not that of network "n20"; networks of type ipip share their tunnels, so use flow/;
+  await t.rejects(create(22, "ipip", "static"), { message });
+});
+
 t.test("S11: networks that cannot be are refused with key, value and advice", async (t) => {
   const { bed, admin } = await start();
   bed.join("a", { addresses: ["192.168.7.1"] });
@@ -114,7 +136,18 @@ t.test("S11: networks that cannot be are refused with key, value and advice", as
     [{ ipv4SubnetLength: 31 }, /16\.\.30/],
     [{ name: "../etc" }, /name: "\.\.\/etc" is not a name/],
     [{ name: "x".repeat(64) }, /is not a name/],
-    [{ backend: { type: "gre", mode: "", vni: 0, port: 0, directRouting: false, mtu: 0 } }, /backend\.type: "gre"/],
+    [
+      {
+        cidrs: ["fd07::/48"],
+        backend: { type: "ipip", mode: "", vni: 0, port: 0, directRouting: false, mtu: 0 },
+      },
+      /backend\.type: "ipip" carries IPv4 alone, and CIDR fd07::\/48 is IPv6; use gre/,
+    ],
+    [{ backend: { type: "gre", mode: "x", vni: 0, port: 0, directRouting: false, mtu: 0 } }, /backend\.mode: "x"/],
+    [
+      { backend: { type: "udp", mode: "", vni: 0, port: 0, directRouting: false, mtu: 0 } },
+      /backend\.type: "udp" is unknown; use vxlan, gre, ipip or host-gw/,
+    ],
     [{ backend: { type: "vxlan", mode: "x", vni: 0, port: 0, directRouting: false, mtu: 0 } }, /backend\.mode: "x"/],
     [{ backend: { type: "vxlan", mode: "flow", vni: 1 << 24, port: 0, directRouting: false, mtu: 0 } }, /backend\.vni/],
     [

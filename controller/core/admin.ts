@@ -178,14 +178,22 @@ export class Admin {
     }
   }
 
-  /** Two tunnels of one port must differ in their VNI, and a port serves one mode only. */
+  /** Two tunnels of one port (or keyed ones of GRE) must differ in their VNI, and a port serves one mode only, as ipip does. */
   #withFreeVni(record: NetworkRecord, asked: { vni?: number }): NetworkRecord {
     const { backend } = record;
-    if (backend.type !== "vxlan") return record;
+    if (backend.type === "host-gw" || (backend.type === "gre" && backend.mode === "flow")) return record;
     const others = [...this.#options.mirror.state.networks.values()].filter(
-      ({ backend: other }) => other.port === backend.port && other.type === "vxlan",
+      ({ backend: other }) =>
+        other.port === backend.port &&
+        other.type === backend.type &&
+        (backend.type !== "gre" || other.mode === backend.mode),
     );
     const mixed = others.find((other) => other.backend.mode !== backend.mode);
+    if (mixed !== undefined && backend.type === "ipip") {
+      const why = `is not that of network "${mixed.name}"; networks of type ipip share their tunnels, so use ${mixed.backend.mode ?? ""}`;
+      return invalid("backend.mode", backend.mode, why);
+    }
+    if (backend.type === "ipip") return record;
     if (mixed !== undefined) {
       return invalid(
         "backend.port",
@@ -197,8 +205,9 @@ export class Admin {
     let vni = backend.vni;
     while (!asked.vni && taken.has(vni)) vni++;
     const holder = taken.get(vni);
+    const where = backend.type === "vxlan" ? ` on port ${backend.port}` : "";
     if (holder !== undefined)
-      invalid("backend.vni", vni, `is used by network "${holder}" on port ${backend.port}; choose another or 0`);
+      invalid("backend.vni", vni, `is used by network "${holder}"${where}; choose another or 0`);
     return { ...record, backend: { ...backend, vni } };
   }
 

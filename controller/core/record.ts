@@ -25,10 +25,12 @@ export interface NetworkRecord {
 }
 
 export interface BackendRecord {
-  readonly type: "vxlan" | "host-gw";
-  /** Of vxlan. */
+  readonly type: "vxlan" | "gre" | "ipip" | "host-gw";
+  /** Absent for host-gw. */
   readonly mode?: "flow" | "static";
+  /** Of vxlan, and the key of gre in static mode; 0 for the others. */
   readonly vni: number;
+  /** Of vxlan; 0 for the others. */
   readonly port: number;
   readonly directRouting: boolean;
   /** 0: computed by the node. */
@@ -111,10 +113,15 @@ export function checkNetwork(value: object): NetworkRecord {
       ];
     }),
   );
+  const backend = checkBackend(objectAt(source, "backend"));
+  const ipv6 = cidrs.find((cidr) => prefixFamily(cidr) === 6);
+  if (backend.type === "ipip" && ipv6 !== undefined) {
+    return invalid("backend.type", "ipip", `carries IPv4 alone, and CIDR ${ipv6} is IPv6; use gre`);
+  }
   return {
     cidrs,
     subnetLengths,
-    backend: checkBackend(objectAt(source, "backend")),
+    backend,
     masquerade: source.masquerade === true,
     createdAt: checkTime("createdAt", source.createdAt),
   };
@@ -125,17 +132,22 @@ const DEFAULT_PORT = { flow: 4790, static: 8472 } as const;
 
 function checkBackend(source: Record<string, unknown>): BackendRecord {
   const type = source.type || "vxlan";
-  if (type !== "vxlan" && type !== "host-gw") return invalid("backend.type", type, "is unknown; use vxlan or host-gw");
+  if (type !== "vxlan" && type !== "gre" && type !== "ipip" && type !== "host-gw") {
+    return invalid("backend.type", type, "is unknown; use vxlan, gre, ipip or host-gw");
+  }
   const mtu = checkInteger("backend.mtu", source.mtu ?? 0, 0, 65535);
   if (mtu !== 0 && mtu < 576) invalid("backend.mtu", mtu, "is less than 576; use 0 to have it computed");
   const directRouting = source.directRouting === true;
   if (type === "host-gw") return { type, vni: 0, port: 0, directRouting, mtu };
   const mode = source.mode || "flow";
   if (mode !== "flow" && mode !== "static") return invalid("backend.mode", mode, "is unknown; use flow or static");
+  const vni = checkInteger("backend.vni", source.vni || 1, 1, 0xffffff);
+  if (type !== "vxlan")
+    return { type, mode, vni: type === "gre" && mode === "static" ? vni : 0, port: 0, directRouting, mtu };
   return {
     type,
     mode,
-    vni: checkInteger("backend.vni", source.vni || 1, 1, 0xffffff),
+    vni,
     port: checkInteger("backend.port", source.port || DEFAULT_PORT[mode], 1, 65535),
     directRouting,
     mtu,

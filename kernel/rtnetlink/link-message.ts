@@ -15,6 +15,8 @@ import { NLA_F_NESTED, type Reader, type Writer } from "../netlink/bytes.ts";
 import { ipv4Conf, ipv6Conf } from "./link-conf.ts";
 import { type Bridge, bridge } from "./link-kinds/bridge.ts";
 import { type BridgePort, bridgePort } from "./link-kinds/bridge-port.ts";
+import { type Gre, gre } from "./link-kinds/gre.ts";
+import { type Ipip, ipip } from "./link-kinds/ipip.ts";
 import { type VethData, vethData } from "./link-kinds/veth.ts";
 import { type Vxlan, vxlan } from "./link-kinds/vxlan.ts";
 
@@ -28,6 +30,9 @@ export interface LinkInfo {
   readonly veth?: VethData | undefined;
   readonly bridge?: Bridge | undefined;
   readonly vxlan?: Vxlan | undefined;
+  /** Of the kinds "gre" and "ip6gre". */
+  readonly gre?: Gre | undefined;
+  readonly ipip?: Ipip | undefined;
   /** Kind of the link's master. */
   readonly portKind?: string | undefined;
   /** IFLA_INFO_SLAVE_DATA of a master that is a bridge. */
@@ -45,6 +50,8 @@ const linkInfo: Codec<LinkInfo> = {
     writeNested(to, Info.data, vethData, info.veth);
     writeNested(to, Info.data, bridge, info.bridge);
     writeNested(to, Info.data, vxlan, info.vxlan);
+    writeNested(to, Info.data, gre, info.gre);
+    writeNested(to, Info.data, ipip, info.ipip);
     if (info.portKind !== undefined) to.attribute(Info.portKind, () => string.write(to, info.portKind ?? ""));
     writeNested(to, Info.portData, bridgePort, info.port);
   },
@@ -69,6 +76,8 @@ INFO_READERS[Info.kind] = (from, info) => {
 INFO_READERS[Info.data] = (from, info) => {
   if (info.kind === "bridge") info.bridge = bridge.read(from);
   else if (info.kind === "vxlan") info.vxlan = vxlan.read(from);
+  else if (info.kind === "gre" || info.kind === "ip6gre") info.gre = gre.read(from);
+  else if (info.kind === "ipip") info.ipip = ipip.read(from);
   else if (info.kind === "veth") info.veth = vethData.read(from);
 };
 INFO_READERS[Info.portKind] = (from, info) => {

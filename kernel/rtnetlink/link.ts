@@ -7,6 +7,8 @@ import type { Netns } from "../netns.ts";
 import type { Ipv4Conf, Ipv6Conf } from "./link-conf.ts";
 import type { Bridge } from "./link-kinds/bridge.ts";
 import type { BridgePort } from "./link-kinds/bridge-port.ts";
+import type { Gre } from "./link-kinds/gre.ts";
+import type { Ipip } from "./link-kinds/ipip.ts";
 import type { VethData } from "./link-kinds/veth.ts";
 import type { Vxlan } from "./link-kinds/vxlan.ts";
 import { type LinkAttrs, type LinkInfo, linkMessage } from "./link-message.ts";
@@ -49,6 +51,9 @@ export interface Link {
   /** All of IFF_*, <linux/if.h>. */
   readonly flags: number;
   readonly vxlan?: Vxlan;
+  /** Of "gre" and "ip6gre". */
+  readonly gre?: Gre;
+  readonly ipip?: Ipip;
   readonly bridge?: Bridge;
   /** What its bridge holds of it (IFLA_BRPORT_*); present when it is a bridge port. */
   readonly port?: BridgePort;
@@ -98,6 +103,8 @@ export type LinkSpec = LinkSettings & {
     | { readonly kind: "veth"; readonly peer: VethPeer }
     | { readonly kind: "bridge"; readonly bridge?: Bridge | undefined }
     | { readonly kind: "vxlan"; readonly vxlan: Vxlan }
+    | { readonly kind: "gre" | "ip6gre"; readonly gre: Gre }
+    | { readonly kind: "ipip"; readonly ipip: Ipip }
     | { readonly kind: "dummy" | "ifb" }
   );
 
@@ -288,6 +295,8 @@ export function decodeLink(message: Message): Link {
   if (alias !== undefined) decoded.alias = alias;
   if (info?.kind !== undefined) decoded.kind = info.kind;
   if (info?.vxlan !== undefined) decoded.vxlan = info.vxlan;
+  if (info?.gre !== undefined) decoded.gre = info.gre;
+  if (info?.ipip !== undefined) decoded.ipip = info.ipip;
   if (info?.bridge !== undefined) decoded.bridge = info.bridge;
   if (info?.port !== undefined) decoded.port = info.port;
   if (protocols?.ipv4?.conf !== undefined) decoded.ipv4 = protocols.ipv4.conf;
@@ -315,6 +324,8 @@ function newLinkInfo(spec: LinkSpec): LinkInfo {
   if (kind === "bridge") return { kind, bridge: spec.bridge ?? {} };
   if (kind === "vxlan")
     return { kind, vxlan: { ...(spec.vxlan.collectMetadata ? { learning: false } : {}), ...spec.vxlan } };
+  if (kind === "gre" || kind === "ip6gre") return { kind, gre: spec.gre };
+  if (kind === "ipip") return { kind, ipip: spec.ipip };
   return { kind };
 }
 

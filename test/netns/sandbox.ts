@@ -4,6 +4,8 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 export interface Sandbox {
   /** Runs a bash script inside and gives what it prints. @throws when a command of it fails, with what it said. */
   sh(script: string, input?: string): string;
+  /** The path of a namespace that `ip netns add` made inside, as it is seen from outside. */
+  netns(name: string): string;
   /** Whether the script succeeds. */
   succeeds(script: string): boolean;
 }
@@ -29,6 +31,7 @@ export function openSandbox(t: Test): Sandbox {
   sh("mount -t tmpfs tmpfs /run && ip link set lo up");
   return {
     sh,
+    netns: (name) => `/proc/${pid}/root/run/netns/${name}`,
     succeeds(script) {
       try {
         sh(script);

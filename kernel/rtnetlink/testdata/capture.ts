@@ -1,6 +1,7 @@
 // Makes the *.hex files beside it: runs ip(8) and bridge(8) under strace(1) in fresh network namespaces, and writes down
 // each netlink message that changes something, or (for "show") the kernel's answer, under the command that made it.
-// Needs root, iproute2 and strace. Run: node --import=tsx kernel/rtnetlink/testdata/capture.ts
+// Needs root, iproute2 and strace. Run: node --import=tsx kernel/rtnetlink/testdata/capture.ts [NAME…]. "tunnel" needs a kernel with
+// GRE and IPIP.
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 
@@ -51,6 +52,18 @@ const FILES: Record<string, readonly [setup: string, command: string][]> = {
     [VXLAN, "bridge fdb append 00:00:00:00:00:00 dev vx0 dst 192.0.2.4 self permanent"],
     [`${BRIDGE}; ${DUO}; ip link set v0 master br0`, "bridge fdb replace 02:00:00:00:00:05 dev v0 master permanent"],
   ],
+  tunnel: [
+    ["", "ip link add g0 mtu 1476 type gre external"],
+    ["", "ip link add g0 type ip6gre external"],
+    ["", "ip link add g0 type gre local 192.0.2.1 remote 192.0.2.2 key 7"],
+    ["", "ip link add g0 type ip6gre local fd00::1 remote fd00::2 key 7 encaplimit none"],
+    ["", "ip link add i0 type ipip external"],
+    ["", "ip link add i0 type ipip local 192.0.2.1 remote 192.0.2.2"],
+    ["ip link add g0 type gre external", "ip -d link show dev g0"],
+    ["ip link add g6 type ip6gre local fd00::1 remote fd00::2 key 7 encaplimit none", "ip -d link show dev g6"],
+    ["ip link add i0 type ipip local 192.0.2.1 remote 192.0.2.2", "ip -d link show dev i0"],
+    ["ip link add i1 type ipip external", "ip -d link show dev i1"],
+  ],
   rule: [
     ["", "ip rule add from 10.0.0.0/8 fwmark 0x1/0xf iif lo table 1000 priority 100 protocol 112"],
     ["", "ip -6 rule add not to fd00::/8 blackhole priority 101"],
@@ -86,7 +99,9 @@ function capture(setup: string, command: string): string {
   return `# ${command}\n${last.hex}\n`;
 }
 
+const asked = process.argv.slice(2);
 for (const [name, rows] of Object.entries(FILES)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
   const text = rows.map(([setup, command]) => capture(setup, command)).join("");
   writeFileSync(new URL(`${name}.hex`, import.meta.url), text);
 }

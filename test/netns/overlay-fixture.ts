@@ -1,0 +1,104 @@
+import { applyOverlay } from "../../dataplane/apply.ts";
+import { currentNetns, enterNetns, openNetns } from "../../kernel/netns.ts";
+import { openRoute } from "../../kernel/rtnetlink/socket.ts";
+import { desiredOverlay } from "../../overlay/desired.ts";
+import { ipScript } from "../../overlay/ip-script.ts";
+import { parseNetworks, parseUnderlay, type UncheckedNetwork } from "../../overlay/parse-network.ts";
+import { parseLeases, parsePeers } from "../../overlay/parse-peers.ts";
+import type { DesiredLink, DesiredState } from "../../overlay/state.ts";
+import type { Changes } from "../../reconcile/step.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+export const NODES = { red: 1, blue: 2, cyan: 3 } as const;
+export type NodeName = keyof typeof NODES;
+export const POD_CIDRS = { 4: "10.244.0.0/16", 6: "fd00:244::/48" };
+
+export interface Setup {
+  readonly backend: UncheckedNetwork["backend"];
+  readonly underlay: readonly (4 | 6)[];
+  readonly cidrs: readonly string[];
+}
+
+const underlayAddress = (family: 4 | 6, i: number) => (family === 4 ? `192.0.2.${i}` : `2001:db8::${i}`);
+const subnets = (setup: Setup, i: number) =>
+  setup.cidrs.map((cidr) => (cidr.includes(":") ? `fd00:244:0:${i}::/64` : `10.244.${i}.0/24`));
+
+export function stateOf(node: NodeName, setup: Setup, nodes: readonly NodeName[]): DesiredState {
+  const i = NODES[node];
+  const own = setup.underlay.map((family) => `${underlayAddress(family, i)}/${family === 4 ? 24 : 64}`);
+  const underlay = parseUnderlay("eth0", 1500, own);
+  const spec = { name: "pods", cidrs: setup.cidrs, backend: setup.backend, masquerade: false };
+  const networks = parseNetworks([spec]).accepted;
+  const leases = parseLeases([{ network: "pods", subnets: subnets(setup, i) }], { networks, underlay }).accepted;
+  const context = { nodeId: node, networks, leases, underlay };
+  const peers = nodes.flatMap((nodeId) =>
+    subnets(setup, NODES[nodeId]).map((subnet) => {
+      const addresses = setup.underlay.map((family) => underlayAddress(family, NODES[nodeId]));
+      return { network: "pods", nodeId, nodeName: nodeId, subnet, addresses };
+    }),
+  );
+  return desiredOverlay({ ...context, peers: parsePeers(peers, context).accepted });
+}
+
+/** Nodes on one segment, each with a pod behind a veth that stands for the bridge. Strict rp_filter everywhere. */
+export async function build(
+  sandbox: Sandbox,
+  setup: Setup,
+  nodes: readonly NodeName[],
+  apply: (node: NodeName, state: DesiredState) => unknown = byScript(sandbox),
+): Promise<void> {
+  sandbox.sh("ip link add lan0 type bridge && ip link set lan0 up");
+  for (const node of nodes) {
+    const i = NODES[node];
+    const { podMtu, ...state } = stateOf(node, setup, nodes);
+    sandbox.sh(`
+      ip netns add ${node}; ip netns add pod-${node}
+      for n in ${node} pod-${node}; do ip netns exec $n sysctl -qw net.ipv6.conf.default.accept_dad=0; done
+      ip link add port${i} type veth peer name eth0 netns ${node}; ip link set port${i} master lan0 up
+      ip -n ${node} link set lo up; ip -n ${node} link set eth0 up
+      ${setup.underlay.map((f) => `ip -n ${node} address add ${underlayAddress(f, i)}/${f === 4 ? 24 : 64} dev eth0 ${f === 6 ? "nodad" : ""}`).join("\n")}
+      ip netns exec ${node} sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
+      ip -n ${node} link add pod0 mtu ${podMtu.pods} type veth peer name eth0 mtu ${podMtu.pods} netns pod-${node}
+      ip -n ${node} address add 10.244.${i}.1/24 dev pod0; ip -n ${node} address add fd00:244:0:${i}::1/64 dev pod0 nodad
+      ip -n ${node} link set pod0 up; ip -n pod-${node} link set eth0 up
+      ip -n pod-${node} address add 10.244.${i}.2/24 dev eth0; ip -n pod-${node} address add fd00:244:0:${i}::2/64 dev eth0 nodad
+      ip -n pod-${node} route add default via 10.244.${i}.1; ip -n pod-${node} route add default via fd00:244:0:${i}::1`);
+    await apply(node, { ...state, podMtu });
+  }
+}
+
+/** With ip(8), by the commands that say the same. */
+function byScript(sandbox: Sandbox): (node: NodeName, state: DesiredState) => void {
+  return (node, state) => void sandbox.sh(`ip netns exec ${node} bash -eu`, ipScript(state).join("\n"));
+}
+
+/** With our own code, as often as asked. @returns what each of the passes changed */
+export async function applyIn(sandbox: Sandbox, node: NodeName, state: DesiredState, times = 1): Promise<Changes[]> {
+  using home = currentNetns();
+  using there = openNetns(sandbox.netns(node));
+  const passes: Changes[] = [];
+  enterNetns(there); // no callback, for passes let the event loop run; nothing else does in here
+  try {
+    using rt = openRoute();
+    for (let i = 0; i < times; i++) passes.push(await applyOverlay(rt, state));
+  } finally {
+    enterNetns(home);
+  }
+  return passes;
+}
+
+/** Of which kind that such a setup needs this kernel has no devices, and what it says to that. False: it has them all. */
+export function lackingKernel(
+  sandbox: Sandbox,
+  setup: Setup,
+): { readonly kind: DesiredLink["kind"]; readonly said: string } | false {
+  for (const kind of new Set(stateOf("red", setup, ["red", "blue"]).links.map((link) => link.kind))) {
+    const said = sandbox.sh(`ip link add probe0 type ${kind} external 2>&1 && ip link del probe0 || true`);
+    if (/Unknown device type|not supported/.test(said))
+      return { kind, said: `this kernel has no ${kind}: ${said.trim()}` };
+  }
+  return false;
+}
+
+export const podAddress = (cidr: string, i: number, host: number | string = 2) =>
+  cidr.includes(":") ? `fd00:244:0:${i}::${host}` : `10.244.${i}.${host}`;
