@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { destination, pino, stdTimeFunctions } from "pino";
+import { availableBackends } from "../dataplane/backends.ts";
 import { findUnderlay } from "../dataplane/underlay.ts";
 import { JOURNAL_PATH } from "../journal/call.ts";
 import { tryOpenLock } from "../kernel/flock.ts";
@@ -140,6 +141,7 @@ async function main(): Promise<void> {
     periodMs: options.resync,
     shortestRestMs: STATUS_REST_MS,
   });
+  let backends: readonly string[] | undefined;
   const agent = new Agent(
     options,
     {
@@ -147,6 +149,10 @@ async function main(): Promise<void> {
       log,
       metrics,
       files: new NodeFiles(options),
+      backends: () => {
+        backends ??= availableBackends();
+        return [...backends];
+      },
       trigger: () => passes.trigger(),
       send: (message) => session?.send(message),
       reconnect: () => session?.reconnect(),

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
 import type { Address } from "../net/address.ts";
 import type { Underlay } from "../overlay/network.ts";
+import type { BackendProgress } from "../proto/gen/podwire/v1/BackendProgress.ts";
 import type { Delta__Output } from "../proto/gen/podwire/v1/Delta.ts";
 import type { Hello } from "../proto/gen/podwire/v1/Hello.ts";
 import type { Lease__Output } from "../proto/gen/podwire/v1/Lease.ts";
@@ -12,7 +13,7 @@ import { Connection } from "./connection.ts";
 import { deleteIdleBridges } from "./idle-bridges.ts";
 import type { Metrics } from "./metrics.ts";
 import type { NodeFiles } from "./node-files.ts";
-import { type AgentOptions, BACKENDS } from "./options.ts";
+import type { AgentOptions } from "./options.ts";
 import { addressOfEndpoint, leaseRefusal } from "./overlay-input.ts";
 import { Passes, type PassReport } from "./pass.ts";
 import { PodList } from "./pods.ts";
@@ -35,6 +36,8 @@ export interface AgentPorts {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly files: NodeFiles;
+  /** Names of the backends that this node can do. */
+  backends(): string[];
   /** Asks for a pass soon. */
   trigger(): void;
   /** To the controller, when connected. */
@@ -60,6 +63,8 @@ export class Agent implements SessionListener {
   #controllerAddress: string | undefined;
   #announced: readonly Address[] = [];
   #report: PassReport | undefined;
+  /** How far the changes of networks' backends are here, by network. */
+  #progress: ReadonlyMap<string, BackendProgress> = new Map();
   readonly #pods: PodList;
   /** Until a controller has told all that there is, the kernel is left as it is. */
   #mayBeBehind: boolean;
@@ -105,6 +110,7 @@ export class Agent implements SessionListener {
     end();
     const report = this.#publish(found);
     this.#report = report;
+    this.#noteProgress(report);
     const bridges = deleteIdleBridges(this.#ports.rt, new Set(report.leases.map(({ network }) => network)));
     if (bridges.length > 0) this.#ports.log.info({ bridges }, "bridges of deleted networks removed");
     this.#connection.acknowledge(state.revision, report.failures);
@@ -117,7 +123,8 @@ export class Agent implements SessionListener {
     const pods = this.#pods.list();
     this.#ports.metrics.pods.set(pods.length);
     this.#releaseFenced(new Set(pods.map(({ network }) => network ?? "")));
-    this.#connection.report(nodeStatus(pods, this.notReady(), this.#report?.failures ?? []));
+    const status = nodeStatus(pods, this.notReady(), this.#report?.failures ?? []);
+    this.#connection.report({ ...status, backends: [...this.#progress.values()] });
   }
 
   // --- what the session tells
@@ -137,7 +144,7 @@ export class Agent implements SessionListener {
       nodeId,
       nodeName,
       addresses: [...this.#announced],
-      backends: [...BACKENDS],
+      backends: this.#ports.backends(),
       networks: [...networks],
       held: [...held, ...claims.map((claim) => ({ ...claim, epoch: 0 }))],
       version,
@@ -268,6 +275,17 @@ export class Agent implements SessionListener {
     }
     if (failures.length > 0) metrics.failures.inc();
     return { ...report, failures };
+  }
+
+  /** What was reached stays said while a later pass fails, for peers count on it. */
+  #noteProgress({ backendChanges, failures }: PassReport): void {
+    const progress = new Map<string, BackendProgress>();
+    for (const { network, generation, complete } of backendChanges) {
+      const reached = { network, receives: generation, sends: complete ? generation : 0 };
+      const known = failures.length === 0 ? reached : this.#progress.get(network);
+      if (known !== undefined) progress.set(network, known);
+    }
+    this.#progress = progress;
   }
 
   #sayRefusals(refusals: readonly string[]): void {

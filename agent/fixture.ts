@@ -15,6 +15,9 @@ export function network(name: string, change: Partial<Network__Output> = {}): Ne
     backend: { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 0 },
     masquerade: true,
     createdAt: 1,
+    generation: 0,
+    previous: null,
+    required: 0,
     ...change,
   };
 }
@@ -33,6 +36,8 @@ export function subnet(prefix: string, nodeId: string, change: Partial<Subnet__O
     expiresAt: 0,
     createdAt: 1,
     revision: 1,
+    receives: 0,
+    sends: 0,
     ...change,
   };
 }

@@ -24,14 +24,3 @@ export interface AgentOptions {
   /** Milliseconds between two full passes when nothing happens. */
   readonly resync: number;
 }
-
-/** Backends that this agent can program; told to the controller in hello. */
-export const BACKENDS = [
-  "vxlan/flow",
-  "vxlan/static",
-  "gre/flow",
-  "gre/static",
-  "ipip/flow",
-  "ipip/static",
-  "host-gw",
-] as const;

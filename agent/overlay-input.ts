@@ -2,8 +2,16 @@ import { isAddress } from "../net/address.ts";
 import { parseEndpoint } from "../net/endpoint.ts";
 import { parsePrefix } from "../net/prefix.ts";
 import type { OverlayInput, Underlay } from "../overlay/network.ts";
-import { isNetworkName, oneLine, parseNetworks, quote, type UncheckedNetwork } from "../overlay/parse-network.ts";
+import {
+  isNetworkName,
+  oneLine,
+  parseNetworks,
+  quote,
+  type UncheckedBackend,
+  type UncheckedNetwork,
+} from "../overlay/parse-network.ts";
 import { parseLeases, parsePeers } from "../overlay/parse-peers.ts";
+import type { Backend__Output } from "../proto/gen/podwire/v1/Backend.ts";
 import type { Lease__Output } from "../proto/gen/podwire/v1/Lease.ts";
 import type { Network__Output } from "../proto/gen/podwire/v1/Network.ts";
 import type { Subnet__Output } from "../proto/gen/podwire/v1/Subnet.ts";
@@ -92,22 +100,23 @@ function withEpoch(subnet: Subnet__Output, more: bigint): Omit<Subnet__Output, "
   return { ...subnet, nodeId, epoch: BigInt(subnet.epoch) + more };
 }
 
-function unchecked({
-  name,
-  cidrs,
-  ipv4SubnetLength,
-  ipv6SubnetLength,
-  backend,
-  masquerade,
-}: Network__Output): UncheckedNetwork {
-  const { type = "", mode = "", vni = 0, port = 0, directRouting = false, mtu = 0 } = backend ?? {};
+function unchecked(network: Network__Output): UncheckedNetwork {
+  const { name, cidrs, ipv4SubnetLength, ipv6SubnetLength, backend, masquerade, previous, generation, required } =
+    network;
+  const change = previous && { previous: uncheckedBackend(previous), generation, required };
   return {
     name,
     cidrs,
     subnetLengths: { 4: ipv4SubnetLength, 6: ipv6SubnetLength },
-    backend: { type, mode, vni, port, directRouting, mtu },
+    backend: uncheckedBackend(backend),
+    ...(change && { change }),
     masquerade,
   };
+}
+
+function uncheckedBackend(backend: Backend__Output | null): UncheckedBackend {
+  const { type = "", mode = "", vni = 0, port = 0, directRouting = false, mtu = 0 } = backend ?? {};
+  return { type, mode, vni, port, directRouting, mtu };
 }
 
 /** The host of host:port when it is an address. */

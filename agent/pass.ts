@@ -5,7 +5,7 @@ import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
 import { desiredOverlay } from "../overlay/desired.ts";
 import type { NetworkSpec, Underlay } from "../overlay/network.ts";
 import { isNetworkName } from "../overlay/parse-network.ts";
-import type { DesiredState } from "../overlay/state.ts";
+import type { ChangeProgress, DesiredState } from "../overlay/state.ts";
 import type { NodeLease } from "../plugins/vxlan-overlay/lease.ts";
 import { type Changes, type Failure, ReconcileError } from "../reconcile/step.ts";
 import type { ClusterState } from "./cluster-state.ts";
@@ -22,6 +22,8 @@ export interface PassReport {
   readonly leases: readonly NodeLease[];
   readonly networks: readonly NetworkSpec[];
   readonly peerCount: number;
+  /** How far this node is with changes of backends, when nothing failed. */
+  readonly backendChanges: readonly ChangeProgress[];
 }
 
 export interface PassOptions {
@@ -74,13 +76,22 @@ export class Passes {
       leases: this.#leases(state, failures, plan),
       networks: input.networks,
       peerCount: input.peers.length,
+      backendChanges: desired.changes,
     };
   }
 
   /** What there is to say when not even the underlay is known; the kernel is left as it is. */
   withoutUnderlay(state: ClusterState, why: string): PassReport {
     const leases = this.#leases(state, [why], undefined);
-    return { changes: NOTHING_CHANGED, failures: [why], refusals: [], leases, networks: [], peerCount: 0 };
+    return {
+      changes: NOTHING_CHANGED,
+      failures: [why],
+      refusals: [],
+      leases,
+      networks: [],
+      peerCount: 0,
+      backendChanges: [],
+    };
   }
 
   #planFor(state: ClusterState, underlay: Underlay): Plan {

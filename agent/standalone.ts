@@ -173,6 +173,9 @@ function networkOf(
     backend: { type, mode, vni, port, directRouting, mtu },
     masquerade,
     createdAt: order,
+    generation: 0,
+    previous: null,
+    required: 0,
   };
 }
 
@@ -206,5 +209,7 @@ function subnetOf(
     expiresAt: 0,
     createdAt: 0,
     revision: 1,
+    receives: 0,
+    sends: 0,
   };
 }

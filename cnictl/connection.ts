@@ -15,6 +15,7 @@ import type { Network__Output as Network } from "../proto/gen/podwire/v1/Network
 import type { Pod__Output as Pod } from "../proto/gen/podwire/v1/Pod.ts";
 import type { ReleaseSubnetRequest } from "../proto/gen/podwire/v1/ReleaseSubnetRequest.ts";
 import type { ReserveSubnetRequest } from "../proto/gen/podwire/v1/ReserveSubnetRequest.ts";
+import type { SetNetworkRequest } from "../proto/gen/podwire/v1/SetNetworkRequest.ts";
 import type { Subnet__Output as Subnet } from "../proto/gen/podwire/v1/Subnet.ts";
 import type { WatchResponse__Output as Change } from "../proto/gen/podwire/v1/WatchResponse.ts";
 import { loadProto } from "../proto/load.ts";
@@ -45,6 +46,7 @@ export interface Admin extends Disposable {
   listPods(filter: { network?: string; nodeName?: string }): Promise<readonly Pod[]>;
   inspectAddress(address: string): Promise<Inspection>;
   createNetwork(request: CreateNetworkRequest): Promise<Network>;
+  setNetwork(request: SetNetworkRequest): Promise<Network>;
   deleteNetwork(name: string): Promise<void>;
   reserveSubnet(request: ReserveSubnetRequest): Promise<Subnet>;
   releaseSubnet(request: ReleaseSubnetRequest): Promise<void>;
@@ -95,6 +97,7 @@ export function openAdmin(options: ConnectionOptions): Admin {
     listPods: async (filter) => (await ask<{ pods: Pod[] }>((how, done) => client.listPods(filter, how, done))).pods,
     inspectAddress: (text) => ask<Inspection>((how, done) => client.inspectAddress({ address: text }, how, done)),
     createNetwork: (request) => ask<Network>((how, done) => client.createNetwork(request, how, done)),
+    setNetwork: (request) => ask<Network>((how, done) => client.setNetwork(request, how, done)),
     deleteNetwork: (name) => ask<unknown>((how, done) => client.deleteNetwork({ name }, how, done)).then(() => {}),
     reserveSubnet: (request) => ask<Subnet>((how, done) => client.reserveSubnet(request, how, done)),
     releaseSubnet: (request) => ask<unknown>((how, done) => client.releaseSubnet(request, how, done)).then(() => {}),

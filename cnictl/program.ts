@@ -125,7 +125,7 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
       ),
     );
 
-  const network = program.command("network").description("Create or delete networks");
+  const network = program.command("network").description("Create, change or delete networks");
   network
     .command("create")
     .description("Create a network, whose CIDRs are cut into a subnet for each node")
@@ -159,6 +159,22 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
     .action(
       run(async (context, name, options) =>
         (await import("./network-create.ts")).createNetwork(context, name, options),
+      ),
+    );
+  network
+    .command("set")
+    .description("Move a running network to another backend; pods do not notice")
+    .argument("<name>")
+    .argument("<setting...>", "such as backend=gre, mode=static, vni=7, port=4790, direct-routing=true, mtu=1400")
+    .addOption(
+      new Option("--wait <time>", "how long to show the nodes' progress")
+        .argParser(duration("--wait"))
+        .default(600_000, "10m"),
+    )
+    .option("--no-wait", "answer when the change has begun")
+    .action(
+      run(async (context, name, settings, options) =>
+        (await import("./network-set.ts")).setNetwork(context, name, settings, options),
       ),
     );
   network

@@ -4,7 +4,7 @@ import { difference, type Ruleset } from "../firewall/ruleset.ts";
 import { nftGeneration } from "../kernel/nftables/generation.ts";
 import { type Nft, openNft } from "../kernel/nftables/nft.ts";
 import type { Address } from "../net/address.ts";
-import type { NetworkSpec, OverlayInput } from "../overlay/network.ts";
+import { backendsOf, type NetworkSpec, type OverlayInput } from "../overlay/network.ts";
 
 const TABLE = "podwire";
 
@@ -16,16 +16,18 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
   const subnetsOf = ({ name }: NetworkSpec) => leases.find(({ network }) => network === name)?.subnets ?? [];
   const masquerading = networks.filter(({ masquerade }) => masquerade);
   const tunnels = new Map<number | TunnelProtocol, Set<Address>>();
-  const tunnelOf = new Map<string, number | TunnelProtocol>();
-  for (const { name, backend } of networks.filter((network) => subnetsOf(network).length > 0)) {
-    if (backend.type === "host-gw") continue;
-    const tunnel = backend.type === "vxlan" ? backend.port : backend.type;
-    tunnelOf.set(name, tunnel);
-    tunnels.set(tunnel, tunnels.get(tunnel) ?? new Set());
+  const tunnelsOf = new Map<string, Set<Address>[]>();
+  for (const network of networks.filter((each) => subnetsOf(each).length > 0)) {
+    for (const backend of backendsOf(network)) {
+      if (backend.type === "host-gw") continue;
+      const tunnel = backend.type === "vxlan" ? backend.port : backend.type;
+      const known = tunnels.get(tunnel) ?? new Set();
+      tunnels.set(tunnel, known);
+      tunnelsOf.set(network.name, [...(tunnelsOf.get(network.name) ?? []), known]);
+    }
   }
   for (const { network, addresses } of peers) {
-    const known = tunnels.get(tunnelOf.get(network) ?? 0);
-    for (const address of addresses) known?.add(address);
+    for (const known of tunnelsOf.get(network) ?? []) for (const address of addresses) known.add(address);
   }
   const known = [...tunnels].map(([tunnel, addresses]) => ({ tunnel, peers: [...addresses] }));
   return [

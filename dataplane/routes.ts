@@ -1,6 +1,5 @@
 import { ROUTE_PROTOCOL } from "../kernel/mark.ts";
 import {
-  addRoute,
   addRoutes,
   deleteRoute,
   type ListedRoute,
@@ -9,7 +8,7 @@ import {
   replaceRoute,
   replaceRoutes,
 } from "../kernel/rtnetlink/route.ts";
-import { prefixFamily } from "../net/prefix.ts";
+import { hostPrefix, prefixFamily } from "../net/prefix.ts";
 import type { DesiredRoute } from "../overlay/state.ts";
 import type { Kind, Put } from "../reconcile/step.ts";
 import type { Context } from "./apply.ts";
@@ -71,12 +70,7 @@ function putRefused(
   error: Refusal,
 ): unknown {
   const { dst, metric } = route;
-  if (isInOwnWay(put, error)) {
-    return attempt(() => {
-      deleteRoute(rt, { dst, metric, protocol: ROUTE_PROTOCOL }, { missingOk: true });
-      addRoute(rt, route);
-    });
-  }
+  if (isInOwnWay(put, error)) return attempt(() => replaceBeside(rt, route));
   if (error.code !== "EEXIST") return error;
   const sameMetric = (each: ListedRoute) => (each.metric ?? 0) === (metric ?? DEFAULT_METRIC[prefixFamily(dst)]);
   const obstacle = listRoutes(rt, { family: prefixFamily(dst) }).find((each) => each.dst === dst && sameMetric(each));
@@ -92,6 +86,21 @@ function putRefused(
  */
 function isInOwnWay({ item, existing }: Put<DesiredRoute>, error: Refusal): boolean {
   return error.code === "EINVAL" && item.onlink === true && existing !== undefined && existing.device !== item.device;
+}
+
+/**
+ * With a route to the gateway alone, over the new device, for as long as it takes: so that there is not a moment without
+ * a route. One that a crash leaves is removed by the next pass, which does not want it.
+ */
+function replaceBeside(rt: Context["rt"], route: Route): void {
+  if (route.via === undefined) throw new Error(`the route to ${route.dst} has no gateway`);
+  const gateway = { dst: hostPrefix(route.via), dev: route.dev, protocol: ROUTE_PROTOCOL } as const;
+  replaceRoute(rt, gateway);
+  try {
+    replaceRoute(rt, route);
+  } finally {
+    deleteRoute(rt, gateway, { missingOk: true });
+  }
 }
 
 function attempt(change: () => void): unknown {

@@ -36,7 +36,9 @@ export function ownSubnetFor(own: OwnLease, subnet: Prefix): Prefix | undefined 
 
 /**
  * Nothing that comes out of a tunnel may reconfigure this node (CVE-2020-10749). Redirects go unsent too: a packet
- * that leaves where it came in is normal for a tunnel device.
+ * that leaves where it came in is normal for a tunnel device. The two directions of a pair of nodes may use different
+ * tunnels while a network moves from one to another, so the reverse path is checked loosely (rp_filter, the larger of
+ * "all" and the device's): who may send what is the tunnel guard's to say.
  */
 export function tunnelSysctls(device: string): DesiredSysctl[] {
   return [
@@ -44,6 +46,7 @@ export function tunnelSysctls(device: string): DesiredSysctl[] {
     { key: `net/ipv6/conf/${device}/accept_redirects`, value: "0", missingOk: true },
     { key: `net/ipv4/conf/${device}/accept_redirects`, value: "0" },
     { key: `net/ipv4/conf/${device}/send_redirects`, value: "0" },
+    { key: `net/ipv4/conf/${device}/rp_filter`, value: "2" },
   ];
 }
 

@@ -1,11 +1,12 @@
 import { type Prefix, prefixFamily } from "../net/prefix.ts";
 import type { BackendPart, NetworkContext } from "./backend.ts";
+import { keepPrevious } from "./change.ts";
 import { gre } from "./gre.ts";
 import { hostGateway } from "./host-gw.ts";
 import { ipip } from "./ipip.ts";
 import { podMtu } from "./mtu.ts";
-import type { NetworkSpec, OverlayBackend, OverlayInput, Peer } from "./network.ts";
-import type { DesiredLink, DesiredRoute, DesiredState, DesiredSysctl } from "./state.ts";
+import { backendsOf, type NetworkSpec, type OverlayBackend, type OverlayInput, type Peer } from "./network.ts";
+import type { ChangeProgress, DesiredLink, DesiredRoute, DesiredState, DesiredSysctl } from "./state.ts";
 import { vxlan } from "./vxlan.ts";
 
 type Type = OverlayBackend["type"];
@@ -34,15 +35,22 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
   const links = new Map<string, DesiredLink>();
   const parts: BackendPart[] = [];
   const mtus: Record<string, number> = Object.create(null);
+  const changes: ChangeProgress[] = [];
 
   for (const network of input.networks) {
     const own = input.leases.find((lease) => lease.network === network.name);
     if (own === undefined || own.subnets.length === 0) continue;
     const peers = peersOf.get(network.name) ?? [];
-    const part = backendPart(network.backend, { nodeId: input.nodeId, network, own, peers, underlay: input.underlay });
+    const context = { nodeId: input.nodeId, network, own, peers, underlay: input.underlay };
+    const part = backendPart(network.backend, context);
+    const { change } = network;
+    const before = change && { ...network, backend: change.previous };
+    if (change !== undefined && before !== undefined) {
+      changes.push(keepPrevious(part, backendPart(change.previous, { ...context, network: before }), context, change));
+    }
     for (const link of part.links) links.set(link.name, link);
     part.routes.push(...own.subnets.map(unreachable));
-    const mtu = podMtu(network, input.underlay);
+    const mtu = Math.min(...[network, before ?? network].map((spec) => podMtu(spec, input.underlay)));
     if (mtu < MINIMUM_IPV6_MTU && own.subnets.some((subnet) => prefixFamily(subnet) === 6)) {
       part.refusals.push(mtuTooSmall(network, mtu, input.underlay.device));
     }
@@ -57,6 +65,7 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
     routes: parts.flatMap((part) => part.routes),
     sysctls: parts.length === 0 ? [] : nodeSysctls(input),
     podMtu: mtus,
+    changes,
     refusals: parts.flatMap((part) => part.refusals),
   };
 }
@@ -76,9 +85,11 @@ function unreachable(dst: Prefix): DesiredRoute {
   return { dst, type: "unreachable", metric: LAST_METRIC };
 }
 
-function nodeSysctls({ leases, underlay }: OverlayInput): DesiredSysctl[] {
+function nodeSysctls({ networks, leases, underlay }: OverlayInput): DesiredSysctl[] {
   const families = new Set(leases.flatMap((lease) => lease.subnets.map(prefixFamily)));
-  const sysctls: DesiredSysctl[] = [];
+  const sysctls: DesiredSysctl[] = networks.some(movesPlainRoutes)
+    ? [{ key: `net/ipv4/conf/${underlay.device}/rp_filter`, value: "2", onlyFrom: "1" }]
+    : [];
   if (families.has(4)) sysctls.push({ key: "net/ipv4/ip_forward", value: "1" });
   if (families.has(6)) {
     // A forwarding host ignores router advertisements unless told otherwise (Documentation/networking/ip-sysctl.rst,
@@ -87,6 +98,12 @@ function nodeSysctls({ leases, underlay }: OverlayInput): DesiredSysctl[] {
     sysctls.push({ key: "net/ipv6/conf/all/forwarding", value: "1" });
   }
   return sysctls;
+}
+
+/** Then a peer's packets come in plainly while ours to it go through a tunnel already, or the other way about. */
+function movesPlainRoutes(network: NetworkSpec): boolean {
+  if (network.change === undefined) return false;
+  return backendsOf(network).some((backend) => backend.type === "host-gw" || backend.directRouting);
 }
 
 function groupPeers(peers: readonly Peer[]): ReadonlyMap<string, readonly Peer[]> {

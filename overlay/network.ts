@@ -52,8 +52,27 @@ export interface NetworkSpec {
   /** Length of a node's subnet, per family. */
   readonly subnetLengths: { readonly 4: number; readonly 6: number };
   readonly backend: OverlayBackend;
+  /** While the backend is being changed; see {@link BackendChange}. */
+  readonly change?: BackendChange;
   /** Pods reach the world behind the node's address. */
   readonly masquerade: boolean;
+}
+
+/**
+ * The way of a running network to another backend: both are received, and each peer is sent to with the new one as soon
+ * as it says that it takes that.
+ */
+export interface BackendChange {
+  readonly previous: OverlayBackend;
+  /** Counts the changes of this network. */
+  readonly generation: number;
+  /** A peer that receives this generation takes packets of the new backend. */
+  readonly required: number;
+}
+
+/** All that it receives: one, or two while the backend is being changed. */
+export function backendsOf({ backend, change }: NetworkSpec): readonly OverlayBackend[] {
+  return change === undefined ? [backend] : [backend, change.previous];
 }
 
 /** What this node holds in a network: at most one subnet per family. */
@@ -72,6 +91,8 @@ export interface Peer {
   readonly subnet: Prefix;
   /** Only when it is not the one that {@link ./vtep.ts} derives (a flannel node's). */
   readonly vtepMac?: Mac;
+  /** The newest generation of the network's backend that it takes; 0 when absent. */
+  readonly receives?: number;
 }
 
 /** Our interface to the other nodes. */

@@ -7,8 +7,23 @@ import {
   prefixFamily,
   prefixLength,
 } from "../net/prefix.ts";
-import type { NetworkSpec, OverlayBackend, Underlay } from "./network.ts";
+import { backendsOf, type NetworkSpec, type OverlayBackend, type Underlay } from "./network.ts";
 import { type Span, spanOf, spansOverlap } from "./span.ts";
+
+/** A backend as the controller, a file or a user says it. */
+export interface UncheckedBackend {
+  /** "vxlan" when empty. */
+  readonly type: string;
+  /** "flow" when empty. */
+  readonly mode?: string;
+  /** Of vxlan, and the key of gre in static mode: 1 when 0 or absent. */
+  readonly vni?: number;
+  /** 4790 (flow) or 8472 (static) when 0 or absent. */
+  readonly port?: number;
+  readonly directRouting?: boolean;
+  /** Computed when 0 or absent. */
+  readonly mtu?: number;
+}
 
 /** A network as the controller, a file or a user says it. */
 export interface UncheckedNetwork {
@@ -16,19 +31,9 @@ export interface UncheckedNetwork {
   readonly cidrs: readonly string[];
   /** 0 or absent: 24 and 64. */
   readonly subnetLengths?: { readonly 4?: number; readonly 6?: number };
-  readonly backend: {
-    /** "vxlan" when empty. */
-    readonly type: string;
-    /** "flow" when empty. */
-    readonly mode?: string;
-    /** Of vxlan, and the key of gre in static mode: 1 when 0 or absent. */
-    readonly vni?: number;
-    /** 4790 (flow) or 8472 (static) when 0 or absent. */
-    readonly port?: number;
-    readonly directRouting?: boolean;
-    /** Computed when 0 or absent. */
-    readonly mtu?: number;
-  };
+  readonly backend: UncheckedBackend;
+  /** While the backend is being changed. */
+  readonly change?: { readonly previous: UncheckedBackend; readonly generation: number; readonly required: number };
   readonly masquerade: boolean;
 }
 
@@ -97,12 +102,14 @@ export function parseNetworkSpec(unchecked: UncheckedNetwork): NetworkSpec {
     throw new RangeError(`it has more than one CIDR of a family: ${cidrs.join(", ")}`);
   }
   for (const cidr of cidrs) checkCidr(cidr, subnetLengths[prefixFamily(cidr)]);
-  const backend = parseBackend(unchecked.backend);
-  const ipv6 = cidrs.find((cidr) => prefixFamily(cidr) === 6);
-  if (backend.type === "ipip" && ipv6 !== undefined) {
-    throw new RangeError(`backend.type "ipip" carries IPv4 alone, and its CIDR ${ipv6} is IPv6; use "gre"`);
-  }
-  return { name, cidrs, subnetLengths, backend, masquerade };
+  const backend = parseBackend(unchecked.backend, cidrs);
+  const change = unchecked.change && {
+    previous: parseBackend(unchecked.change.previous, cidrs),
+    generation: generation(unchecked.change.generation, "generation"),
+    required: generation(unchecked.change.required, "required"),
+  };
+  if (change !== undefined) refuseClash(backend, change.previous);
+  return { name, cidrs, subnetLengths, backend, ...(change && { change }), masquerade };
 }
 
 /**
@@ -155,7 +162,21 @@ function checkCidr(cidr: Prefix, subnetLength: number): void {
   }
 }
 
-function parseBackend({ type, mode, vni, port, directRouting, mtu }: UncheckedNetwork["backend"]): OverlayBackend {
+function parseBackend(unchecked: UncheckedBackend, cidrs: readonly Prefix[]): OverlayBackend {
+  const backend = readBackend(unchecked);
+  const ipv6 = cidrs.find((cidr) => prefixFamily(cidr) === 6);
+  if (backend.type === "ipip" && ipv6 !== undefined) {
+    throw new RangeError(`backend.type "ipip" carries IPv4 alone, and its CIDR ${ipv6} is IPv6; use "gre"`);
+  }
+  return backend;
+}
+
+function generation(value: number, key: string): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new RangeError(`${key} ${value} is not a whole number`);
+}
+
+function readBackend({ type, mode, vni, port, directRouting, mtu }: UncheckedBackend): OverlayBackend {
   if (mtu) checkMtu(mtu, "backend.mtu");
   const bound = mtu ? { mtu } : {};
   if (type === "host-gw") return { type, ...bound };
@@ -190,20 +211,28 @@ function refuseConflict(network: NetworkSpec, other: NetworkSpec): void {
     const clash = other.cidrs.find((theirs) => overlaps(cidr, theirs));
     if (clash !== undefined) throw new RangeError(`CIDR ${cidr} overlaps ${clash} of network "${other.name}"`);
   }
-  const [a, b] = [network.backend, other.backend];
+  for (const mine of backendsOf(network)) {
+    for (const theirs of backendsOf(other)) refuseClash(mine, theirs, other.name);
+  }
+}
+
+/**
+ * Two backends that one node cannot have at once.
+ * @param other the network of the second; none: both are this one's, which is being changed, and may share a device
+ */
+function refuseClash(a: OverlayBackend, b: OverlayBackend, other?: string): void {
+  const whose = other === undefined ? "that of its backend before" : `that of network "${other}"`;
   if (a.type === "ipip" && b.type === "ipip" && a.mode !== b.mode) {
-    throw new RangeError(
-      `its mode is "${a.mode}" and that of network "${other.name}" "${b.mode}"; ipip has one mode a node`,
-    );
+    throw new RangeError(`its mode is "${a.mode}" and ${whose} is "${b.mode}"; ipip has one mode a node`);
   }
+  if (a.type === "vxlan" && b.type === "vxlan" && a.port === b.port && a.mode !== b.mode) {
+    throw new RangeError(`UDP port ${a.port} is ${whose}, whose mode is "${b.mode}"`);
+  }
+  if (other === undefined) return;
   if (a.type === "gre" && b.type === "gre" && a.mode === "static" && b.mode === "static" && a.key === b.key) {
-    throw new RangeError(`backend.vni ${a.key} is the key of network "${other.name}"; set another one`);
+    throw new RangeError(`backend.vni ${a.key} is ${whose}; set another one`);
   }
-  if (a.type !== "vxlan" || b.type !== "vxlan") return;
-  if (a.port === b.port && a.mode !== b.mode) {
-    throw new RangeError(`UDP port ${a.port} is that of network "${other.name}", whose mode is "${b.mode}"`);
-  }
-  if (a.mode === "static" && b.mode === "static" && a.vni === b.vni) {
-    throw new RangeError(`VNI ${a.vni} is that of network "${other.name}"; set another one`);
+  if (a.type === "vxlan" && b.type === "vxlan" && a.mode === "static" && b.mode === "static" && a.vni === b.vni) {
+    throw new RangeError(`VNI ${a.vni} is ${whose}; set another one`);
   }
 }

@@ -1,7 +1,7 @@
 import { type Address, familyOf, parseAddress } from "../net/address.ts";
 import { isGroupMac, type Mac, parseMac } from "../net/mac.ts";
 import { parseNetwork, prefixAddress } from "../net/prefix.ts";
-import type { NetworkSpec, OwnLease, Peer, Underlay } from "./network.ts";
+import { backendsOf, type NetworkSpec, type OwnLease, type Peer, type Underlay } from "./network.ts";
 import { checkSubnet, checkUnderlayAddress, oneLine, type Parsed, quote } from "./parse-network.ts";
 import { type Span, spanContains, spanOf, spansOverlap } from "./span.ts";
 import { SpanIndex } from "./span-index.ts";
@@ -17,6 +17,8 @@ export interface UncheckedPeer {
   readonly subnet: string;
   /** Empty or absent: derived. */
   readonly vtepMac?: string;
+  /** The newest generation of the network's backend that it takes. */
+  readonly receives?: number;
   /** The store revision that granted it: of two claims the older one holds. */
   readonly epoch?: bigint;
 }
@@ -91,7 +93,8 @@ function parsePeer(unchecked: UncheckedPeer, place: Place): Claim {
   for (const span of spans) checkUnderlayAddress(span);
   const peer = { network, nodeId, nodeName, addresses, subnet: subnet.prefix };
   const mac = unchecked.vtepMac ? { vtepMac: parseVtepMac(unchecked.vtepMac) } : {};
-  return { peer: { ...peer, ...mac }, subnet, addresses: spans };
+  const receives = unchecked.receives ? { receives: unchecked.receives } : {};
+  return { peer: { ...peer, ...mac, ...receives }, subnet, addresses: spans };
 }
 
 function parseVtepMac(text: string): Mac {
@@ -192,8 +195,8 @@ function refuseTaken(holder: Holder | undefined, peer: Peer, what: string): void
   throw new RangeError(`${what} is that of ${holder.description}`);
 }
 
-function isStatic({ backend }: NetworkSpec): boolean {
-  return backend.type === "vxlan" && backend.mode === "static";
+function isStatic(network: NetworkSpec): boolean {
+  return backendsOf(network).some((backend) => backend.type === "vxlan" && backend.mode === "static");
 }
 
 function olderFirst(a: UncheckedPeer, b: UncheckedPeer): number {

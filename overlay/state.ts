@@ -18,8 +18,17 @@ export interface DesiredState {
   readonly sysctls: readonly DesiredSysctl[];
   /** The pods' MTU in bytes, by network name. */
   readonly podMtu: Readonly<Record<string, number>>;
+  /** How far this node is when all of this is in the kernel, for each network whose backend is being changed. */
+  readonly changes: readonly ChangeProgress[];
   /** Sentences about what was asked for and is not programmed. */
   readonly refusals: readonly string[];
+}
+
+export interface ChangeProgress {
+  readonly network: string;
+  readonly generation: number;
+  /** Whether every peer is sent to with the new backend. */
+  readonly complete: boolean;
 }
 
 /** A tunnel's kind and what the kernel has under that: it can't be changed on a living device, so a different one is made anew. */

@@ -4,9 +4,14 @@ import { compareText } from "./node.ts";
 import { API_VERSION, type ApiObject, present, type Resource } from "./resource.ts";
 
 /** `vxlan/flow`, `vxlan/static`, `host-gw`: the words in which nodes say what they can do. */
-export function backendName({ backend }: Network): string {
+export function backendOf(backend: Network["backend"]): string {
   if (backend === null) return "";
   return backend.mode === "" ? backend.type : `${backend.type}/${backend.mode}`;
+}
+
+/** While it is being changed: the old one and the new one. */
+export function backendName({ backend, previous }: Network): string {
+  return previous === null ? backendOf(backend) : `${backendOf(previous)}→${backendOf(backend)}`;
 }
 
 /** One length for each of the network's CIDRs. */
@@ -52,7 +57,7 @@ function number(value: number | undefined): string {
 }
 
 function toObject(network: Network): ApiObject {
-  const { name, cidrs, backend, masquerade, createdAt } = network;
+  const { name, cidrs, backend, previous, masquerade, createdAt } = network;
   return {
     apiVersion: API_VERSION,
     kind: "Network",
@@ -62,6 +67,7 @@ function toObject(network: Network): ApiObject {
       subnetLengths: subnetLengths(network),
       masquerade,
       ...(backend === null ? {} : { backend: present({ ...backend }) }),
+      ...(previous === null ? {} : { previousBackend: present({ ...previous }) }),
     },
   };
 }

@@ -24,6 +24,9 @@ export const networks: readonly Network[] = [
     backend: { type: "vxlan", mode: "flow", vni: 1, port: 0, directRouting: false, mtu: 0 },
     masquerade: true,
     createdAt: ago(12 * DAY),
+    generation: 0,
+    previous: null,
+    required: 0,
   },
   {
     name: "storage",
@@ -33,6 +36,9 @@ export const networks: readonly Network[] = [
     backend: { type: "host-gw", mode: "", vni: 0, port: 0, directRouting: false, mtu: 9000 },
     masquerade: false,
     createdAt: ago(90 * MINUTE),
+    generation: 0,
+    previous: null,
+    required: 0,
   },
 ];
 
@@ -47,6 +53,8 @@ const lease = (subnet: Partial<Subnet> & Pick<Subnet, "subnet">): Subnet => ({
   expiresAt: NOW + 20 * HOUR,
   createdAt: ago(4 * HOUR),
   revision: 7,
+  receives: 0,
+  sends: 0,
   ...subnet,
 });
 
@@ -157,6 +165,7 @@ export function fakeAdmin(overrides: Partial<Admin> = {}): Admin {
       pods.filter((pod) => (network ?? pod.network) === pod.network && (nodeName ?? pod.nodeName) === pod.nodeName),
     inspectAddress: unused,
     createNetwork: unused,
+    setNetwork: unused,
     deleteNetwork: unused,
     reserveSubnet: unused,
     releaseSubnet: unused,

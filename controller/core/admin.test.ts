@@ -27,6 +27,9 @@ function network(change: Partial<Network__Output>): { network: Network__Output }
     backend,
     masquerade: true,
     createdAt: 0,
+    generation: 0,
+    previous: null,
+    required: 0,
   };
   return { network: { ...base, ...change } };
 }
@@ -287,10 +290,11 @@ t.test("a deleted network takes its subnets along, and can be made again with th
         },
       ],
       conditions: [],
+      backends: [],
     },
   });
   await t.rejects(admin.deleteNetwork("default"), { status: "FAILED_PRECONDITION", message: /has pods on node "a"/ });
-  node.say({ status: { pods: [], conditions: [] } });
+  node.say({ status: { pods: [], conditions: [], backends: [] } });
   await admin.deleteNetwork("default");
   await bed.clock.advance(100);
   t.same((await bed.store.range("subnets/")).entries, []);

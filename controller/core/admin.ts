@@ -2,7 +2,10 @@ import { type Address, parseAddress } from "../../net/address.ts";
 import { contains, type Prefix } from "../../net/prefix.ts";
 import type { CreateNetworkRequest__Output } from "../../proto/gen/podwire/v1/CreateNetworkRequest.ts";
 import type { ReserveSubnetRequest__Output } from "../../proto/gen/podwire/v1/ReserveSubnetRequest.ts";
+import type { SetNetworkRequest__Output } from "../../proto/gen/podwire/v1/SetNetworkRequest.ts";
 import { type Store, TRANSACTION_LIMIT } from "../store/store.ts";
+import { planBackendChange } from "./backend-change.ts";
+import { withFreeVni } from "./backend-conflict.ts";
 import type { Clock } from "./clock.ts";
 import { Draft } from "./draft.ts";
 import { invalid, RequestError } from "./error.ts";
@@ -34,15 +37,31 @@ export class Admin {
   /** @throws RequestError ALREADY_EXISTS, INVALID_ARGUMENT, FAILED_PRECONDITION */
   async createNetwork(request: CreateNetworkRequest__Output): Promise<Network> {
     if (request.network === null) return invalid("network", "", "is missing");
-    const { name: given, ipv4SubnetLength, ipv6SubnetLength, ...rest } = request.network;
-    const name = checkName("name", given);
+    const { cidrs, masquerade, ipv4SubnetLength, ipv6SubnetLength } = request.network;
+    const name = checkName("name", request.network.name);
     const subnetLengths = { 4: ipv4SubnetLength, 6: ipv6SubnetLength };
     const createdAt = this.#options.clock.now();
-    const backend = rest.backend ?? {};
-    const record = checkNetwork({ ...rest, subnetLengths, createdAt, backend });
+    const backend = request.network.backend ?? {};
+    const record = checkNetwork({ cidrs, masquerade, subnetLengths, createdAt, backend });
     await this.#change((draft) => {
       this.#checkNewNetwork(name, record);
-      draft.put(networkKey(name), 0, this.#withFreeVni(record, backend));
+      const { networks } = this.#options.mirror.state;
+      draft.put(networkKey(name), 0, { ...record, backend: withFreeVni(record.backend, networks.values(), backend) });
+    });
+    return this.network(name);
+  }
+
+  /**
+   * Changes the backend of a running network, or takes a change under way back.
+   * @throws RequestError FAILED_PRECONDITION naming the nodes that cannot take part; nothing has changed then
+   */
+  async setNetwork(request: SetNetworkRequest__Output): Promise<Network> {
+    const name = checkName("name", request.name);
+    const asked = request.backend ?? invalid("backend", "", "is missing");
+    await this.#change((draft) => {
+      const network = this.network(name);
+      const record = planBackendChange(this.#options.mirror.state, network, asked);
+      if (record !== undefined) draft.put(networkKey(name), network.modRevision, record);
     });
     return this.network(name);
   }
@@ -176,39 +195,6 @@ export class Admin {
           `contains ${inside}, the address of node "${node.name}"; choose another one`,
         );
     }
-  }
-
-  /** Two tunnels of one port (or keyed ones of GRE) must differ in their VNI, and a port serves one mode only, as ipip does. */
-  #withFreeVni(record: NetworkRecord, asked: { vni?: number }): NetworkRecord {
-    const { backend } = record;
-    if (backend.type === "host-gw" || (backend.type === "gre" && backend.mode === "flow")) return record;
-    const others = [...this.#options.mirror.state.networks.values()].filter(
-      ({ backend: other }) =>
-        other.port === backend.port &&
-        other.type === backend.type &&
-        (backend.type !== "gre" || other.mode === backend.mode),
-    );
-    const mixed = others.find((other) => other.backend.mode !== backend.mode);
-    if (mixed !== undefined && backend.type === "ipip") {
-      const why = `is not that of network "${mixed.name}"; networks of type ipip share their tunnels, so use ${mixed.backend.mode ?? ""}`;
-      return invalid("backend.mode", backend.mode, why);
-    }
-    if (backend.type === "ipip") return record;
-    if (mixed !== undefined) {
-      return invalid(
-        "backend.port",
-        backend.port,
-        `serves network "${mixed.name}" in mode ${mixed.backend.mode ?? ""}; choose another port`,
-      );
-    }
-    const taken = new Map(others.map((other) => [other.backend.vni, other.name]));
-    let vni = backend.vni;
-    while (!asked.vni && taken.has(vni)) vni++;
-    const holder = taken.get(vni);
-    const where = backend.type === "vxlan" ? ` on port ${backend.port}` : "";
-    if (holder !== undefined)
-      invalid("backend.vni", vni, `is used by network "${holder}"${where}; choose another or 0`);
-    return { ...record, backend: { ...backend, vni } };
   }
 
   #ownSubnet(network: Network, text: string): Prefix {

@@ -1,5 +1,6 @@
 import type { Address } from "../../net/address.ts";
 import { contains } from "../../net/prefix.ts";
+import type { BackendProgress__Output } from "../../proto/gen/podwire/v1/BackendProgress.ts";
 import type { Condition__Output } from "../../proto/gen/podwire/v1/Condition.ts";
 import type { HeldSubnet__Output } from "../../proto/gen/podwire/v1/HeldSubnet.ts";
 import type { Hello__Output } from "../../proto/gen/podwire/v1/Hello.ts";
@@ -39,6 +40,12 @@ export interface Condition {
   readonly status: boolean;
   readonly reason: string;
   readonly message: string;
+}
+
+/** How far a node is with the change of a network's backend; numbers are generations. */
+export interface Progress {
+  readonly receives: number;
+  readonly sends: number;
 }
 
 /** Checks what a node says of itself, against the protocol and against the networks. @throws RequestError */
@@ -81,13 +88,32 @@ export function checkHeld(held: readonly HeldSubnet__Output[]): Held[] {
 }
 
 /** @throws RequestError */
-export function checkStatus(status: NodeStatus__Output): { pods: Pod[]; conditions: Condition[] } {
+export function checkStatus(status: NodeStatus__Output): {
+  pods: Pod[];
+  conditions: Condition[];
+  progress: ReadonlyMap<string, Progress>;
+} {
   return {
     pods: checkList("pods", status.pods, MOST_PODS, (key, item) => checkPod(key, item as Pod__Output)),
     conditions: checkList("conditions", status.conditions, 32, (key, item) =>
       checkCondition(key, item as Condition__Output),
     ),
+    progress: new Map(
+      checkList("backends", status.backends, MOST_HELD, (key, item) =>
+        checkProgress(key, item as BackendProgress__Output),
+      ),
+    ),
   };
+}
+
+function checkProgress(key: string, { network, receives, sends }: BackendProgress__Output): [string, Progress] {
+  return [
+    checkName(`${key}.network`, network),
+    {
+      receives: checkInteger(`${key}.receives`, receives, 0, Number.MAX_SAFE_INTEGER),
+      sends: checkInteger(`${key}.sends`, sends, 0, Number.MAX_SAFE_INTEGER),
+    },
+  ];
 }
 
 function checkPod(key: string, pod: Pod__Output): Pod {

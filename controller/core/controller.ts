@@ -2,6 +2,7 @@ import type { Store } from "../store/store.ts";
 import { Admin } from "./admin.ts";
 import { Allocator } from "./allocation.ts";
 import type { Clock } from "./clock.ts";
+import { Completer } from "./completion.ts";
 import { Distributor, type Encode } from "./distribution.ts";
 import { Health, type StoreReplacedError } from "./health.ts";
 import type { Log } from "./log.ts";
@@ -36,6 +37,7 @@ export class Controller {
   readonly admin: Admin;
   readonly notifier: Notifier;
   readonly sweeper: Sweeper;
+  readonly completer: Completer;
   readonly health: Health;
   readonly #options: ControllerOptions;
   readonly #streams = new Set<Session>();
@@ -60,7 +62,9 @@ export class Controller {
     this.admin = new Admin({ store, mirror: this.mirror, clock, sessions: this.sessions });
     this.notifier = new Notifier(clock);
     this.sweeper = new Sweeper({ store, mirror: this.mirror, clock, log, leaseTtl, isLive });
+    this.completer = new Completer({ store, mirror: this.mirror, clock, log });
     this.mirror.onChange(() => this.#stateChanged());
+    this.mirror.onChange(() => this.completer.changed());
   }
 
   /** Resolves when the store was read. */
@@ -108,6 +112,7 @@ export class Controller {
   /** Ends every session well and stops following the store, which stays open. */
   close(): void {
     this.sweeper.close();
+    this.completer.close();
     this.health.close();
     this.distributor.close();
     this.mirror.close();

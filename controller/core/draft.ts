@@ -59,15 +59,7 @@ export class Draft {
 }
 
 /** The part of a subnet that is stored. */
-export function recordOf({
-  nodeId,
-  nodeName,
-  addresses,
-  vtepMac,
-  reserved,
-  expiresAt,
-  createdAt,
-}: Subnet): SubnetRecord {
-  const mac = vtepMac === undefined ? {} : { vtepMac };
-  return { nodeId, nodeName, addresses, ...mac, reserved, expiresAt, createdAt };
+export function recordOf(subnet: Subnet): SubnetRecord {
+  const { key, network, subnet: prefix, createRevision, modRevision, ...record } = subnet;
+  return record;
 }

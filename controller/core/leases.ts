@@ -1,5 +1,6 @@
 import type { Address } from "../../net/address.ts";
 import { contains, type Prefix, prefixFamily } from "../../net/prefix.ts";
+import type { Progress } from "./announcement.ts";
 import { Draft } from "./draft.ts";
 import { RequestError } from "./error.ts";
 import type { Pool } from "./pool.ts";
@@ -24,6 +25,8 @@ export interface Claim {
   /** Networks to join; those that do not exist are passed over. */
   readonly networks: readonly string[] | "all";
   readonly held: readonly Held[];
+  /** How far it is with changes of networks' backends, by network; what it has not told is as it was. */
+  readonly progress?: ReadonlyMap<string, Progress>;
 }
 
 export interface LeasedSubnet {
@@ -93,14 +96,20 @@ class Planner {
 
   /** Brings the node's record and the addresses on all its subnets up to date. */
   announce(): void {
-    const { nodeId, nodeName, addresses } = this.#claim;
+    const { nodeId, nodeName, addresses, progress } = this.#claim;
     const known = this.#state.nodes.get(nodeId);
     if (known === undefined || !sameNode(known, this.#claim)) this.#putNode();
     for (const subnet of this.#state.subnetsOfNode(nodeId)) {
       if (this.draft.isFull) return;
+      const { receives = 0, sends = 0 } = subnet;
+      const told = progress?.get(subnet.network) ?? { receives, sends };
       const same =
-        subnet.nodeName === nodeName && subnet.addresses.join() === addresses.join() && subnet.vtepMac === undefined;
-      if (!same) this.#update(subnet, { nodeName, addresses });
+        subnet.nodeName === nodeName &&
+        subnet.addresses.join() === addresses.join() &&
+        subnet.vtepMac === undefined &&
+        told.receives === receives &&
+        told.sends === sends;
+      if (!same) this.#update(subnet, { nodeName, addresses, ...told });
     }
     for (const address of addresses) this.#takeAddress(address);
   }

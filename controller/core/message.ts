@@ -17,7 +17,7 @@ export function leaseMessage(lease: Lease, ttl: number): LeaseMessage {
 }
 
 export function networkMessage(network: Network): NetworkMessage {
-  const { name, cidrs, subnetLengths, backend, masquerade, createdAt } = network;
+  const { name, cidrs, subnetLengths, backend, masquerade, createdAt, generation, backendSince, previous } = network;
   return {
     name,
     cidrs: [...cidrs],
@@ -26,6 +26,8 @@ export function networkMessage(network: Network): NetworkMessage {
     backend: { ...backend },
     masquerade,
     createdAt,
+    generation,
+    ...(previous && { previous: { ...previous.backend }, required: backendSince }),
   };
 }
 
@@ -42,5 +44,7 @@ export function subnetMessage(subnet: Subnet): SubnetMessage {
     expiresAt: subnet.expiresAt,
     createdAt: subnet.createdAt,
     revision: subnet.modRevision,
+    receives: subnet.receives ?? 0,
+    sends: subnet.sends ?? 0,
   };
 }

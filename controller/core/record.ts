@@ -22,6 +22,12 @@ export interface NetworkRecord {
   readonly backend: BackendRecord;
   readonly masquerade: boolean;
   readonly createdAt: number;
+  /** Grows with each change of the backend; 0 until the first. */
+  readonly generation: number;
+  /** The generation from which a node takes the backend's packets. */
+  readonly backendSince: number;
+  /** While a change is under way: the backend that was, and is received still. */
+  readonly previous?: { readonly backend: BackendRecord; readonly since: number };
 }
 
 export interface BackendRecord {
@@ -59,6 +65,10 @@ export interface SubnetRecord {
   /** Milliseconds since the Unix epoch; 0 never. */
   readonly expiresAt: number;
   readonly createdAt: number;
+  /** While the network's backend is changed: the generation whose packets the node takes; absent: none yet. */
+  readonly receives?: number;
+  /** The generation with whose backend it sends to every peer. */
+  readonly sends?: number;
 }
 
 /** released/NETWORK/SUBNET: an administrator took this lease away; its old owner is told so. Forgotten after a lease's time. */
@@ -113,24 +123,44 @@ export function checkNetwork(value: object): NetworkRecord {
       ];
     }),
   );
-  const backend = checkBackend(objectAt(source, "backend"));
-  const ipv6 = cidrs.find((cidr) => prefixFamily(cidr) === 6);
-  if (backend.type === "ipip" && ipv6 !== undefined) {
-    return invalid("backend.type", "ipip", `carries IPv4 alone, and CIDR ${ipv6} is IPv6; use gre`);
-  }
+  const backend = checkBackend(objectAt(source, "backend"), cidrs);
+  const previous = source.previous === undefined ? undefined : objectAt(source, "previous");
   return {
     cidrs,
     subnetLengths,
     backend,
     masquerade: source.masquerade === true,
     createdAt: checkTime("createdAt", source.createdAt),
+    generation: checkTime("generation", source.generation ?? 0),
+    backendSince: checkTime("backendSince", source.backendSince ?? 0),
+    ...(previous && {
+      previous: {
+        backend: checkBackend(objectAt(previous, "backend"), cidrs),
+        since: checkTime("previous.since", previous.since),
+      },
+    }),
   };
 }
 
 const DEFAULT_SUBNET_LENGTH = { 4: 24, 6: 64 } as const;
 const DEFAULT_PORT = { flow: 4790, static: 8472 } as const;
 
-function checkBackend(source: Record<string, unknown>): BackendRecord {
+/** Reads the backend of a network with those CIDRs; fills defaults. @throws RequestError */
+export function checkBackend(value: object, cidrs: readonly Prefix[]): BackendRecord {
+  const backend = readBackend(value as Record<string, unknown>);
+  const ipv6 = cidrs.find((cidr) => prefixFamily(cidr) === 6);
+  if (backend.type === "ipip" && ipv6 !== undefined) {
+    return invalid("backend.type", "ipip", `carries IPv4 alone, and CIDR ${ipv6} is IPv6; use gre`);
+  }
+  return backend;
+}
+
+/** As nodes say what they can do: `gre/flow`, `host-gw`. */
+export function backendName({ type, mode }: BackendRecord): string {
+  return mode === undefined ? type : `${type}/${mode}`;
+}
+
+function readBackend(source: Record<string, unknown>): BackendRecord {
   const type = source.type || "vxlan";
   if (type !== "vxlan" && type !== "gre" && type !== "ipip" && type !== "host-gw") {
     return invalid("backend.type", type, "is unknown; use vxlan, gre, ipip or host-gw");
@@ -180,6 +210,8 @@ export function checkSubnet(value: object): SubnetRecord {
     reserved: source.reserved === true,
     expiresAt: checkTime("expiresAt", source.expiresAt),
     createdAt: checkTime("createdAt", source.createdAt),
+    ...(source.receives === undefined ? {} : { receives: checkTime("receives", source.receives) }),
+    ...(source.sends === undefined ? {} : { sends: checkTime("sends", source.sends) }),
   };
 }
 

@@ -2,7 +2,7 @@ import type { Ack__Output } from "../../proto/gen/podwire/v1/Ack.ts";
 import type { NodeMessage__Output } from "../../proto/gen/podwire/v1/NodeMessage.ts";
 import { StoreUnavailableError } from "../store/store.ts";
 import type { Allocator } from "./allocation.ts";
-import { type Condition, checkHeld, checkHello, checkStatus, type Pod } from "./announcement.ts";
+import { type Condition, checkHeld, checkHello, checkStatus, type Pod, type Progress } from "./announcement.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { Distributor, Stream, Transport } from "./distribution.ts";
 import { RequestError } from "./error.ts";
@@ -60,6 +60,7 @@ export class Session implements Member {
   readonly #stream: Stream;
   readonly #held = new Map<string, readonly Held[]>();
   #claim: Claim | undefined;
+  #progress: ReadonlyMap<string, Progress> = new Map();
   #deadline: Timer | undefined;
   #admitted = false;
   #claiming = false;
@@ -135,7 +136,9 @@ export class Session implements Member {
     } else if (message.ack) {
       this.#acknowledge(message.ack);
     } else if (message.status) {
-      this.report = { ...this.report, ...checkStatus(message.status) };
+      const { progress, ...status } = checkStatus(message.status);
+      this.report = { ...this.report, ...status };
+      this.#note(progress);
       this.#options.changed("nodes");
       this.#options.changed("pods");
     }
@@ -159,6 +162,14 @@ export class Session implements Member {
     this.#options.changed("nodes");
   }
 
+  /** What a node tells of a change of backend goes to the store, for its peers and for all controllers. */
+  #note(progress: ReadonlyMap<string, Progress>): void {
+    const text = JSON.stringify([...progress]);
+    if (text === JSON.stringify([...this.#progress])) return;
+    this.#progress = progress;
+    this.#plan("changed");
+  }
+
   #setHeld(held: readonly Held[]): void {
     this.#held.clear();
     for (const one of held) this.#held.set(one.network, [...(this.#held.get(one.network) ?? []), one]);
@@ -177,7 +188,7 @@ export class Session implements Member {
     const { allocator, clock, log } = this.#options;
     try {
       const leases = await allocator.claim(
-        { ...this.claim, held: [...this.#held.values()].flat() },
+        { ...this.claim, held: [...this.#held.values()].flat(), progress: this.#progress },
         () => !this.#closed,
       );
       this.#claiming = false;

@@ -316,6 +316,7 @@ function sameToPeers(a: Subnet, b: Subnet): boolean {
     a.nodeName === b.nodeName &&
     a.reserved === b.reserved &&
     a.vtepMac === b.vtepMac &&
+    a.receives === b.receives &&
     a.addresses.join() === b.addresses.join()
   );
 }

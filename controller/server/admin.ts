@@ -49,6 +49,7 @@ export function adminHandlers(controller: Controller, log: Log): AdminHandlers {
     ListPods: answer((filter) => ({ pods: podMessages(sessions, filter) })),
     InspectAddress: answer(({ address }) => inspectionMessage(admin, state, sessions, lastSeen, address)),
     CreateNetwork: change("CreateNetwork", async (request) => networkMessage(await admin.createNetwork(request))),
+    SetNetwork: change("SetNetwork", async (request) => networkMessage(await admin.setNetwork(request))),
     DeleteNetwork: change("DeleteNetwork", async ({ name }) => {
       await admin.deleteNetwork(name);
       return {};

@@ -134,6 +134,27 @@ export const descriptor = {
          "rule": "repeated",
          "type": "Condition",
          "id": 2
+        },
+        "backends": {
+         "rule": "repeated",
+         "type": "BackendProgress",
+         "id": 4
+        }
+       }
+      },
+      "BackendProgress": {
+       "fields": {
+        "network": {
+         "type": "string",
+         "id": 1
+        },
+        "receives": {
+         "type": "uint64",
+         "id": 2
+        },
+        "sends": {
+         "type": "uint64",
+         "id": 3
         }
        }
       },
@@ -356,6 +377,18 @@ export const descriptor = {
         "createdAt": {
          "type": "uint64",
          "id": 7
+        },
+        "generation": {
+         "type": "uint64",
+         "id": 8
+        },
+        "previous": {
+         "type": "Backend",
+         "id": 9
+        },
+        "required": {
+         "type": "uint64",
+         "id": 10
         }
        }
       },
@@ -433,6 +466,14 @@ export const descriptor = {
         "revision": {
          "type": "uint64",
          "id": 11
+        },
+        "receives": {
+         "type": "uint64",
+         "id": 13
+        },
+        "sends": {
+         "type": "uint64",
+         "id": 14
         }
        }
       },
@@ -460,6 +501,10 @@ export const descriptor = {
         },
         "CreateNetwork": {
          "requestType": "CreateNetworkRequest",
+         "responseType": "Network"
+        },
+        "SetNetwork": {
+         "requestType": "SetNetworkRequest",
          "responseType": "Network"
         },
         "DeleteNetwork": {
@@ -649,6 +694,18 @@ export const descriptor = {
         "network": {
          "type": "Network",
          "id": 1
+        }
+       }
+      },
+      "SetNetworkRequest": {
+       "fields": {
+        "name": {
+         "type": "string",
+         "id": 1
+        },
+        "backend": {
+         "type": "Backend",
+         "id": 2
         }
        }
       },

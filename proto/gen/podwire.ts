@@ -4,6 +4,7 @@ import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-load
 import type { Ack as _podwire_v1_Ack, Ack__Output as _podwire_v1_Ack__Output } from './podwire/v1/Ack.ts';
 import type { AdminClient as _podwire_v1_AdminClient, AdminDefinition as _podwire_v1_AdminDefinition } from './podwire/v1/Admin.ts';
 import type { Backend as _podwire_v1_Backend, Backend__Output as _podwire_v1_Backend__Output } from './podwire/v1/Backend.ts';
+import type { BackendProgress as _podwire_v1_BackendProgress, BackendProgress__Output as _podwire_v1_BackendProgress__Output } from './podwire/v1/BackendProgress.ts';
 import type { Condition as _podwire_v1_Condition, Condition__Output as _podwire_v1_Condition__Output } from './podwire/v1/Condition.ts';
 import type { ControllerMessage as _podwire_v1_ControllerMessage, ControllerMessage__Output as _podwire_v1_ControllerMessage__Output } from './podwire/v1/ControllerMessage.ts';
 import type { CreateNetworkRequest as _podwire_v1_CreateNetworkRequest, CreateNetworkRequest__Output as _podwire_v1_CreateNetworkRequest__Output } from './podwire/v1/CreateNetworkRequest.ts';
@@ -34,6 +35,7 @@ import type { ReleaseSubnetRequest as _podwire_v1_ReleaseSubnetRequest, ReleaseS
 import type { ReleaseSubnetResponse as _podwire_v1_ReleaseSubnetResponse, ReleaseSubnetResponse__Output as _podwire_v1_ReleaseSubnetResponse__Output } from './podwire/v1/ReleaseSubnetResponse.ts';
 import type { Renew as _podwire_v1_Renew, Renew__Output as _podwire_v1_Renew__Output } from './podwire/v1/Renew.ts';
 import type { ReserveSubnetRequest as _podwire_v1_ReserveSubnetRequest, ReserveSubnetRequest__Output as _podwire_v1_ReserveSubnetRequest__Output } from './podwire/v1/ReserveSubnetRequest.ts';
+import type { SetNetworkRequest as _podwire_v1_SetNetworkRequest, SetNetworkRequest__Output as _podwire_v1_SetNetworkRequest__Output } from './podwire/v1/SetNetworkRequest.ts';
 import type { Snapshot as _podwire_v1_Snapshot, Snapshot__Output as _podwire_v1_Snapshot__Output } from './podwire/v1/Snapshot.ts';
 import type { Subnet as _podwire_v1_Subnet, Subnet__Output as _podwire_v1_Subnet__Output } from './podwire/v1/Subnet.ts';
 import type { SubnetKey as _podwire_v1_SubnetKey, SubnetKey__Output as _podwire_v1_SubnetKey__Output } from './podwire/v1/SubnetKey.ts';
@@ -50,6 +52,7 @@ export interface ProtoGrpcType {
       Ack: MessageTypeDefinition<_podwire_v1_Ack, _podwire_v1_Ack__Output>
       Admin: SubtypeConstructor<typeof grpc.Client, _podwire_v1_AdminClient> & { service: _podwire_v1_AdminDefinition }
       Backend: MessageTypeDefinition<_podwire_v1_Backend, _podwire_v1_Backend__Output>
+      BackendProgress: MessageTypeDefinition<_podwire_v1_BackendProgress, _podwire_v1_BackendProgress__Output>
       Condition: MessageTypeDefinition<_podwire_v1_Condition, _podwire_v1_Condition__Output>
       ControllerMessage: MessageTypeDefinition<_podwire_v1_ControllerMessage, _podwire_v1_ControllerMessage__Output>
       CreateNetworkRequest: MessageTypeDefinition<_podwire_v1_CreateNetworkRequest, _podwire_v1_CreateNetworkRequest__Output>
@@ -81,6 +84,7 @@ export interface ProtoGrpcType {
       ReleaseSubnetResponse: MessageTypeDefinition<_podwire_v1_ReleaseSubnetResponse, _podwire_v1_ReleaseSubnetResponse__Output>
       Renew: MessageTypeDefinition<_podwire_v1_Renew, _podwire_v1_Renew__Output>
       ReserveSubnetRequest: MessageTypeDefinition<_podwire_v1_ReserveSubnetRequest, _podwire_v1_ReserveSubnetRequest__Output>
+      SetNetworkRequest: MessageTypeDefinition<_podwire_v1_SetNetworkRequest, _podwire_v1_SetNetworkRequest__Output>
       Snapshot: MessageTypeDefinition<_podwire_v1_Snapshot, _podwire_v1_Snapshot__Output>
       Subnet: MessageTypeDefinition<_podwire_v1_Subnet, _podwire_v1_Subnet__Output>
       SubnetKey: MessageTypeDefinition<_podwire_v1_SubnetKey, _podwire_v1_SubnetKey__Output>

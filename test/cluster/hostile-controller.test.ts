@@ -21,6 +21,9 @@ const NETWORK: Network__Output = {
   backend: { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 0 },
   masquerade: true,
   createdAt: 1,
+  generation: 0,
+  previous: null,
+  required: 0,
 };
 
 function peer(prefix: string, change: Partial<Subnet__Output> = {}): Subnet__Output {

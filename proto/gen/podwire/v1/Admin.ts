@@ -19,6 +19,7 @@ import type { Network as _podwire_v1_Network, Network__Output as _podwire_v1_Net
 import type { ReleaseSubnetRequest as _podwire_v1_ReleaseSubnetRequest, ReleaseSubnetRequest__Output as _podwire_v1_ReleaseSubnetRequest__Output } from '../../podwire/v1/ReleaseSubnetRequest.ts';
 import type { ReleaseSubnetResponse as _podwire_v1_ReleaseSubnetResponse, ReleaseSubnetResponse__Output as _podwire_v1_ReleaseSubnetResponse__Output } from '../../podwire/v1/ReleaseSubnetResponse.ts';
 import type { ReserveSubnetRequest as _podwire_v1_ReserveSubnetRequest, ReserveSubnetRequest__Output as _podwire_v1_ReserveSubnetRequest__Output } from '../../podwire/v1/ReserveSubnetRequest.ts';
+import type { SetNetworkRequest as _podwire_v1_SetNetworkRequest, SetNetworkRequest__Output as _podwire_v1_SetNetworkRequest__Output } from '../../podwire/v1/SetNetworkRequest.ts';
 import type { Subnet as _podwire_v1_Subnet, Subnet__Output as _podwire_v1_Subnet__Output } from '../../podwire/v1/Subnet.ts';
 import type { WatchRequest as _podwire_v1_WatchRequest, WatchRequest__Output as _podwire_v1_WatchRequest__Output } from '../../podwire/v1/WatchRequest.ts';
 import type { WatchResponse as _podwire_v1_WatchResponse, WatchResponse__Output as _podwire_v1_WatchResponse__Output } from '../../podwire/v1/WatchResponse.ts';
@@ -105,6 +106,15 @@ export interface AdminClient extends grpc.Client {
   reserveSubnet(argument: _podwire_v1_ReserveSubnetRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_podwire_v1_Subnet__Output>): grpc.ClientUnaryCall;
   reserveSubnet(argument: _podwire_v1_ReserveSubnetRequest, callback: grpc.requestCallback<_podwire_v1_Subnet__Output>): grpc.ClientUnaryCall;
   
+  SetNetwork(argument: _podwire_v1_SetNetworkRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_podwire_v1_Network__Output>): grpc.ClientUnaryCall;
+  SetNetwork(argument: _podwire_v1_SetNetworkRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_podwire_v1_Network__Output>): grpc.ClientUnaryCall;
+  SetNetwork(argument: _podwire_v1_SetNetworkRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_podwire_v1_Network__Output>): grpc.ClientUnaryCall;
+  SetNetwork(argument: _podwire_v1_SetNetworkRequest, callback: grpc.requestCallback<_podwire_v1_Network__Output>): grpc.ClientUnaryCall;
+  setNetwork(argument: _podwire_v1_SetNetworkRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_podwire_v1_Network__Output>): grpc.ClientUnaryCall;
+  setNetwork(argument: _podwire_v1_SetNetworkRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_podwire_v1_Network__Output>): grpc.ClientUnaryCall;
+  setNetwork(argument: _podwire_v1_SetNetworkRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_podwire_v1_Network__Output>): grpc.ClientUnaryCall;
+  setNetwork(argument: _podwire_v1_SetNetworkRequest, callback: grpc.requestCallback<_podwire_v1_Network__Output>): grpc.ClientUnaryCall;
+  
   Watch(argument: _podwire_v1_WatchRequest, metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientReadableStream<_podwire_v1_WatchResponse__Output>;
   Watch(argument: _podwire_v1_WatchRequest, options?: grpc.CallOptions): grpc.ClientReadableStream<_podwire_v1_WatchResponse__Output>;
   watch(argument: _podwire_v1_WatchRequest, metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientReadableStream<_podwire_v1_WatchResponse__Output>;
@@ -131,6 +141,8 @@ export interface AdminHandlers extends grpc.UntypedServiceImplementation {
   
   ReserveSubnet: grpc.handleUnaryCall<_podwire_v1_ReserveSubnetRequest__Output, _podwire_v1_Subnet>;
   
+  SetNetwork: grpc.handleUnaryCall<_podwire_v1_SetNetworkRequest__Output, _podwire_v1_Network>;
+  
   Watch: grpc.handleServerStreamingCall<_podwire_v1_WatchRequest__Output, _podwire_v1_WatchResponse>;
   
 }
@@ -145,5 +157,6 @@ export interface AdminDefinition extends grpc.ServiceDefinition {
   ListSubnets: MethodDefinition<_podwire_v1_ListSubnetsRequest, _podwire_v1_ListSubnetsResponse, _podwire_v1_ListSubnetsRequest__Output, _podwire_v1_ListSubnetsResponse__Output>
   ReleaseSubnet: MethodDefinition<_podwire_v1_ReleaseSubnetRequest, _podwire_v1_ReleaseSubnetResponse, _podwire_v1_ReleaseSubnetRequest__Output, _podwire_v1_ReleaseSubnetResponse__Output>
   ReserveSubnet: MethodDefinition<_podwire_v1_ReserveSubnetRequest, _podwire_v1_Subnet, _podwire_v1_ReserveSubnetRequest__Output, _podwire_v1_Subnet__Output>
+  SetNetwork: MethodDefinition<_podwire_v1_SetNetworkRequest, _podwire_v1_Network, _podwire_v1_SetNetworkRequest__Output, _podwire_v1_Network__Output>
   Watch: MethodDefinition<_podwire_v1_WatchRequest, _podwire_v1_WatchResponse, _podwire_v1_WatchRequest__Output, _podwire_v1_WatchResponse__Output>
 }

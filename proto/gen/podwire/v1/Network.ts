@@ -11,6 +11,9 @@ export interface Network {
   'backend'?: (_podwire_v1_Backend | null);
   'masquerade'?: (boolean);
   'createdAt'?: (number | string | Long);
+  'generation'?: (number | string | Long);
+  'previous'?: (_podwire_v1_Backend | null);
+  'required'?: (number | string | Long);
 }
 
 export interface Network__Output {
@@ -21,4 +24,7 @@ export interface Network__Output {
   'backend': (_podwire_v1_Backend__Output | null);
   'masquerade': (boolean);
   'createdAt': (number);
+  'generation': (number);
+  'previous': (_podwire_v1_Backend__Output | null);
+  'required': (number);
 }

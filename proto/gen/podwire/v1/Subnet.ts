@@ -14,6 +14,8 @@ export interface Subnet {
   'expiresAt'?: (number | string | Long);
   'createdAt'?: (number | string | Long);
   'revision'?: (number | string | Long);
+  'receives'?: (number | string | Long);
+  'sends'?: (number | string | Long);
 }
 
 export interface Subnet__Output {
@@ -28,4 +30,6 @@ export interface Subnet__Output {
   'expiresAt': (number);
   'createdAt': (number);
   'revision': (number);
+  'receives': (number);
+  'sends': (number);
 }

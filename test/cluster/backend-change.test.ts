@@ -1,0 +1,127 @@
+import t from "tap";
+import { eventually } from "../netns/harness/eventually.ts";
+import { Pinging } from "../netns/harness/pinging.ts";
+import { type Cluster, startCluster, type WiredPod } from "./harness/cluster.ts";
+
+const DUAL_STACK = "--network-cidr=10.244.0.0/16,fd00:10:244::/56";
+/** So long that only news can make the agents look again. */
+const NO_RESYNC = "--resync-interval=3600";
+
+/** The way of one network through several backends, and what its routes to peers look like with each. */
+const WAYS = [
+  { settings: ["backend=vxlan", "mode=static"], route: /via 10\.244\.\d+\.0 dev pwvx1 .*onlink/ },
+  { settings: ["backend=host-gw"], route: /via 192\.168\.77\.\d+ dev eth0/ },
+  { settings: ["backend=gre"], needs: "gre", route: /encap ip .* dev pwgre4/ },
+  { settings: ["backend=gre", "mode=static"], needs: "gre", route: /dev pwg[0-9a-f]{12}/ },
+  { settings: ["backend=vxlan", "mode=flow"], route: /encap ip .* dev pwflow4790/ },
+] as const;
+
+async function kernelHas(cluster: Cluster, kind: string): Promise<boolean> {
+  return (
+    (await cluster.node(0).run(["unshare", "--net", "ip", "link", "add", "probe0", "type", kind, "external"])).code ===
+    0
+  );
+}
+
+function routes(cluster: Cluster, index: number): Promise<string> {
+  return cluster.node(index).sh("ip route show proto 112; ip -6 route show proto 112");
+}
+
+async function startPods(cluster: Cluster): Promise<WiredPod[]> {
+  return Promise.all(cluster.nodes.map((_, index) => cluster.addPod(index, `pod-${index}`)));
+}
+
+/** A ping every 10 ms from each pod to each other, in both families. Each ends with what was lost. */
+async function startPings(pods: readonly WiredPod[]): Promise<(() => Promise<string[]>)[]> {
+  const pairs = pods.flatMap((from) =>
+    pods.filter((to) => to !== from).flatMap((to) => to.addresses.map((address) => ({ from, address }))),
+  );
+  return Promise.all(
+    pairs.map(async ({ from, address }) => {
+      const pinging = await Pinging.start(from.pod, address, 0.01);
+      return async () => (await pinging.lost()).map((number) => `${number} of ${from.pod.name} to ${address}`);
+    }),
+  );
+}
+
+t.test(
+  "F15: a running network moves from backend to backend, and pings between three nodes lose nothing",
+  async (t) => {
+    const cluster = await startCluster(t, { nodes: 3, controllerFlags: [DUAL_STACK], agentFlags: [NO_RESYNC] });
+    // The strictest that administrators set: while a pair's two directions go different ways, it would drop.
+    for (const node of cluster.nodes) {
+      await node.sh("for f in default eth0; do echo 1 >/proc/sys/net/ipv4/conf/$f/rp_filter; done");
+    }
+    const pods = await startPods(cluster);
+    const before = await routes(cluster, 0);
+    const node = cluster.node(0);
+    const monitor = node.spawn(["ip", "monitor", "route"]);
+    const probe = "ip route add blackhole 203.0.113.1; ip route del blackhole 203.0.113.1";
+    const listening = () => monitor.hears(() => node.sh(probe), /203\.0\.113\.1/);
+    await listening();
+    for (const { settings, route, ...way } of WAYS) {
+      if ("needs" in way && !(await kernelHas(cluster, way.needs))) {
+        const { code, stderr } = await cluster.cnictl("network", "set", "default", ...settings);
+        t.equal(code, 1, `${settings.join()} is refused where the kernel lacks it`);
+        t.match(
+          stderr,
+          /network "default" stays as it is, .* node "node-1", "node-2", "node-3" can do only vxlan\/flow/,
+        );
+        continue;
+      }
+      const pings = await startPings(pods);
+      const { code, stdout, stderr } = await cluster.cnictl("network", "set", "default", ...settings);
+      t.equal(code, 0, `${settings.join(" ")}: ${stdout}${stderr}`);
+      const lost = await Promise.all(pings.map((lostOf) => lostOf()));
+      t.strictSame(lost.flat(), [], `${settings.join(" ")}: ${lost.length} pings lose nothing`);
+      await cluster.converged(3);
+      t.match(await routes(cluster, 0), route, "the routes are the new backend's");
+      const links = await cluster.node(0).sh("ip -br link show | grep -oE '^pw(flow|vx|g)[^ @]*' || true");
+      const allowed = settings[0] === "backend=host-gw" ? /^$/ : /^(pwflow4790|pwvx1(-6)?|pwgre[46]|pwg[0-9a-f]{12})$/m;
+      t.match(links.trim(), allowed, "and the old one's devices are gone");
+    }
+    t.equal(await routes(cluster, 0), before, "back where it began");
+    await listening();
+    const deleted = monitor.output.split("\n").filter((line) => /^Deleted .*\/\d+ .*proto 112/.test(line));
+    t.strictSame(deleted, [], "there is not a moment without a route to a peer's subnet");
+  },
+);
+
+t.test("a change waits for a node that is away, can be taken back, and goes on when it comes back", async (t) => {
+  const cluster = await startCluster(t, { nodes: 2, agentFlags: [NO_RESYNC] });
+  const [here, there] = (await startPods(cluster)) as [WiredPod, WiredPod];
+  const before = await routes(cluster, 0);
+  await cluster.agents[1]?.stop("SIGKILL");
+  const set = (...words: string[]) => cluster.cnictl("network", "set", "default", ...words);
+  t.equal((await set("backend=vxlan", "mode=static", "--no-wait")).code, 0);
+  await eventually(async () => {
+    const { stdout } = await cluster.cnictl("get", "networks", "--no-headers");
+    return stdout.includes("vxlan/flow→vxlan/static") || undefined;
+  }, "it is seen to be under way");
+  await eventually(
+    async () => (await cluster.node(0).sh("ip -br link")).includes("pwvx1") || undefined,
+    "node-1 receives both",
+  );
+  t.equal(await routes(cluster, 0), before, "but sends to node-2 as before");
+  t.ok(await here.pod.pings(there.addresses[0] ?? ""), "pods on it are reached");
+  t.match(
+    (await set("backend=host-gw")).stderr,
+    /is being changed from vxlan\/flow to vxlan\/static and waits for node/,
+  );
+  const late = await set("mode=flow", "--wait=100ms");
+  t.equal(late.code, 2, "the node away has not said that it sends with the old one alone");
+  t.match(late.stderr, /It goes on; to take it back: cnictl network set default backend=vxlan mode=static/);
+  t.equal((await set("mode=static", "--no-wait")).code, 0);
+  const ping = await Pinging.start(here.pod, there.addresses[0] ?? "", 0.01);
+  await cluster.startAgent(1);
+  await eventually(async () => {
+    const { stdout } = await cluster.cnictl("get", "networks", "--no-headers");
+    return (stdout.includes("vxlan/static") && !stdout.includes("→")) || undefined;
+  }, "it ends when the node is back");
+  t.strictSame(await ping.lost(), []);
+  await eventually(
+    async () => !(await cluster.node(1).sh("ip -br link")).includes("pwflow4790") || undefined,
+    "the old device goes",
+  );
+  t.ok(await here.pod.pings(there.addresses[0] ?? ""));
+});
