@@ -3,7 +3,7 @@ import { join } from "node:path";
 import t from "tap";
 import { parsePrefix } from "../net/prefix.ts";
 import { parseNetworkSpec } from "../overlay/parse-network.ts";
-import type { NodeLease } from "../plugins/vxlan-overlay/lease.ts";
+import type { NodeLease } from "../plugins/overlay/lease.ts";
 import { overlayConflist } from "./conflist.ts";
 import { lease, network } from "./fixture.ts";
 import { NodeFiles } from "./node-files.ts";

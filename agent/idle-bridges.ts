@@ -1,7 +1,7 @@
 import { parseMark } from "../kernel/mark.ts";
 import { deleteLink, listLinks } from "../kernel/rtnetlink/link.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
-import { bridgeName } from "../plugins/vxlan-overlay/delegate.ts";
+import { bridgeName } from "../plugins/overlay/delegate.ts";
 
 /**
  * Deletes the bridges of overlay networks that are no more, with the routes over them. A bridge is kept between pods, so

@@ -1,7 +1,7 @@
 import { readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { NetworkSpec } from "../overlay/network.ts";
-import { encodeLease, LEASE_FOLDER, leasePath, type NodeLease } from "../plugins/vxlan-overlay/lease.ts";
+import { encodeLease, LEASE_FOLDER, leasePath, type NodeLease } from "../plugins/overlay/lease.ts";
 import { writeConflist } from "./conflist.ts";
 import type { AgentOptions } from "./options.ts";
 import { updateFile } from "./state-file.ts";

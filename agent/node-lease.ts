@@ -1,5 +1,5 @@
 import type { NetworkSpec, OwnLease } from "../overlay/network.ts";
-import type { NodeLease } from "../plugins/vxlan-overlay/lease.ts";
+import type { NodeLease } from "../plugins/overlay/lease.ts";
 import type { Lease__Output } from "../proto/gen/podwire/v1/Lease.ts";
 
 /** What is known of one network when its lease file is written. */

@@ -6,7 +6,7 @@ import { desiredOverlay } from "../overlay/desired.ts";
 import type { NetworkSpec, Underlay } from "../overlay/network.ts";
 import { isNetworkName } from "../overlay/parse-network.ts";
 import type { ChangeProgress, DesiredState } from "../overlay/state.ts";
-import type { NodeLease } from "../plugins/vxlan-overlay/lease.ts";
+import type { NodeLease } from "../plugins/overlay/lease.ts";
 import { type Changes, type Failure, ReconcileError } from "../reconcile/step.ts";
 import type { ClusterState } from "./cluster-state.ts";
 import { nodeLease } from "./node-lease.ts";

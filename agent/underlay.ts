@@ -1,8 +1,8 @@
 import { findUnderlay } from "../dataplane/underlay.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
-import { type Address, familyOf, isAddress, parseAddress } from "../net/address.ts";
-import { prefixAddress } from "../net/prefix.ts";
+import { type Address, isAddress, parseAddress } from "../net/address.ts";
 import type { Underlay } from "../overlay/network.ts";
+import { ownAddress } from "../overlay/underlay.ts";
 
 /**
  * The interface to the other nodes: the named one, or the one that leads to the controller, or the default route's.
@@ -19,7 +19,6 @@ export function agentUnderlay(
 }
 
 /** What the controller is told, and peers send to: the first address of each family. */
-export function announcedAddresses({ addresses }: Underlay): Address[] {
-  const all = addresses.map(prefixAddress);
-  return ([4, 6] as const).flatMap((family) => all.find((address) => familyOf(address) === family) ?? []);
+export function announcedAddresses(underlay: Underlay): Address[] {
+  return ([4, 6] as const).flatMap((family) => ownAddress(underlay, family) ?? []);
 }

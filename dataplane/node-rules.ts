@@ -1,10 +1,19 @@
+import type { InnerFormat } from "../firewall/inner-source.ts";
 import { EMPTY_LISTING, type Listing, listsTable, parseListing } from "../firewall/listing.ts";
 import { overlayMasquerade, type TunnelProtocol, tunnelGuard } from "../firewall/node-rules.ts";
-import { difference, type Ruleset } from "../firewall/ruleset.ts";
+import { difference, listingOf, type Ruleset } from "../firewall/ruleset.ts";
 import { nftGeneration } from "../kernel/nftables/generation.ts";
 import { type Nft, openNft } from "../kernel/nftables/nft.ts";
 import type { Address } from "../net/address.ts";
-import { backendsOf, type NetworkSpec, type OverlayInput } from "../overlay/network.ts";
+import type { Prefix } from "../net/prefix.ts";
+import {
+  backendsOf,
+  type HostGatewayBackend,
+  type NetworkSpec,
+  type OverlayBackend,
+  type OverlayInput,
+} from "../overlay/network.ts";
+import { ownAddress } from "../overlay/underlay.ts";
 
 const TABLE = "podwire";
 
@@ -15,21 +24,33 @@ const TABLE = "podwire";
 export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput, owner = ""): Ruleset[] {
   const subnetsOf = ({ name }: NetworkSpec) => leases.find(({ network }) => network === name)?.subnets ?? [];
   const masquerading = networks.filter(({ masquerade }) => masquerade);
-  const tunnels = new Map<number | TunnelProtocol, Set<Address>>();
-  const tunnelsOf = new Map<string, Set<Address>[]>();
+  const tunnels = new Map<number | TunnelProtocol, Tunnel>();
+  const tunnelsOf = new Map<string, Set<Tunnel>>();
   for (const network of networks.filter((each) => subnetsOf(each).length > 0)) {
+    const its = new Set<Tunnel>();
+    tunnelsOf.set(network.name, its);
     for (const backend of backendsOf(network)) {
       if (backend.type === "host-gw") continue;
-      const tunnel = backend.type === "vxlan" ? backend.port : backend.type;
-      const known = tunnels.get(tunnel) ?? new Set();
-      tunnels.set(tunnel, known);
-      tunnelsOf.set(network.name, [...(tunnelsOf.get(network.name) ?? []), known]);
+      const key = backend.type === "vxlan" ? backend.port : backend.type;
+      const tunnel = tunnels.get(key) ?? { formats: new Set(), peers: new Set(), sources: [] };
+      tunnel.formats.add(innerFormat(backend));
+      tunnels.set(key, tunnel);
+      its.add(tunnel);
     }
   }
-  for (const { network, addresses } of peers) {
-    for (const known of tunnelsOf.get(network) ?? []) for (const address of addresses) known.add(address);
+  for (const { network, addresses, subnet } of peers) {
+    for (const tunnel of tunnelsOf.get(network) ?? []) {
+      for (const address of addresses) {
+        tunnel.peers.add(address);
+        tunnel.sources.push([address, subnet]);
+      }
+    }
   }
-  const known = [...tunnels].map(([tunnel, addresses]) => ({ tunnel, peers: [...addresses] }));
+  const known = [...tunnels].map(([tunnel, { formats, peers, sources }]) => ({
+    tunnel,
+    peers: [...peers],
+    inner: { formats: [...formats], sources },
+  }));
   return [
     overlayMasquerade({
       prefix: `${owner}overlay_`,
@@ -39,38 +60,61 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
     tunnelGuard({
       prefix: `${owner}tunnel_`,
       device: underlay.device,
-      tunnels: known.flatMap(({ tunnel, peers }) => (typeof tunnel === "number" ? [{ port: tunnel, peers }] : [])),
-      protocols: known.flatMap(({ tunnel, peers }) => (typeof tunnel === "number" ? [] : [{ name: tunnel, peers }])),
+      own: ([4, 6] as const).flatMap((family) => ownAddress(underlay, family) ?? []),
+      tunnels: known.flatMap(({ tunnel, ...rest }) => (typeof tunnel === "number" ? [{ port: tunnel, ...rest }] : [])),
+      protocols: known.flatMap(({ tunnel, ...rest }) =>
+        typeof tunnel === "number" ? [] : [{ name: tunnel, ...rest }],
+      ),
     }),
   ];
 }
 
-/** Brings the table to rulesets. Writes nothing when it says all this already. @throws NftError */
-export function applyRulesets(rulesets: readonly Ruleset[]): void {
-  putRulesets(rulesets);
+/** What is taken from peers by one port or protocol. */
+interface Tunnel {
+  readonly formats: Set<InnerFormat>;
+  readonly peers: Set<Address>;
+  readonly sources: (readonly [Address, Prefix])[];
 }
 
-/** {@link applyRulesets} again and again: looks at the table only when the rulesets or the kernel's rules changed. */
+function innerFormat({ type, mode }: Exclude<OverlayBackend, HostGatewayBackend>): InnerFormat {
+  if (type === "ipip") return "ip";
+  if (type === "gre") return mode === "flow" ? "gre" : "gre-keyed";
+  return mode === "flow" ? "gpe" : "ethernet";
+}
+
+/** Brings the table to rulesets. Writes nothing when it says all this already. @throws NftError */
+export function applyRulesets(rulesets: readonly Ruleset[]): void {
+  putRulesets(rulesets, undefined);
+}
+
+/**
+ * {@link applyRulesets} again and again. Knows what the table holds for as long as nobody else changes a rule, so that one
+ * peer more costs one element and no listing of thousands.
+ */
 export class RulesetKeeper {
-  #verified: { readonly rulesets: readonly Ruleset[]; readonly generation: number } | undefined;
+  #known: { readonly rulesets: readonly Ruleset[]; readonly generation: number } | undefined;
 
   /** @throws NftError, NetlinkError */
   apply(rulesets: readonly Ruleset[]): void {
     // Asked before the listing: a change that comes in between makes the next pass look again.
     const generation = nftGeneration();
-    if (this.#verified?.rulesets === rulesets && this.#verified.generation === generation) return;
-    this.#verified = undefined;
-    if (!putRulesets(rulesets)) this.#verified = { rulesets, generation };
+    const known = this.#known?.generation === generation ? this.#known.rulesets : undefined;
+    if (known === rulesets) return;
+    this.#known = undefined;
+    const transactions = putRulesets(rulesets, known && listingOf(known));
+    // Each transaction makes one generation. One more, and somebody else's came in between.
+    if (nftGeneration() === generation + transactions)
+      this.#known = { rulesets, generation: generation + transactions };
   }
 }
 
-/** Whether anything had to be written. */
-function putRulesets(rulesets: readonly Ruleset[]): boolean {
+/** @param known what the table holds; undefined: it is listed. @returns how many transactions were written */
+function putRulesets(rulesets: readonly Ruleset[], known: Listing | undefined): number {
   using nft = openNft();
-  const listing = listTable(nft);
+  const listing = known ?? listTable(nft);
   const texts = rulesets.map((ruleset) => difference(ruleset, listing)).filter((text) => text !== "");
   for (const text of texts) nft.run(text);
-  return texts.length > 0;
+  return texts.length;
 }
 
 function listTable(nft: Nft): Listing {

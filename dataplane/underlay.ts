@@ -25,7 +25,8 @@ export function findUnderlay(rt: RouteSocket, hint: UnderlayHint): Underlay {
   const link = getLink(rt, index);
   if (link === undefined) throw new Error(`the underlay device ${hint.device ?? `number ${index}`} is gone`);
   const usable = listAddresses(rt, { index }).filter(isUsable);
-  const preferred = usable.filter(({ address }) => prefixAddress(address) === source);
+  const known = new Set([source, ...(hint.own ?? [])]);
+  const preferred = usable.filter(({ address }) => known.has(prefixAddress(address)));
   const addresses = [...preferred, ...usable.filter((each) => !preferred.includes(each))].map(({ address }) => address);
   if (addresses.length === 0) throw new Error(`the underlay device ${link.name} has no global address`);
   return { device: link.name, mtu: link.mtu, addresses };

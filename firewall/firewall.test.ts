@@ -22,6 +22,10 @@ const network = "my.net";
 const localSubnets = ["10.22.0.0/16", "fd00:22::/64"].map(parsePrefix);
 const pod = { network, owner: "0123456789abcdef", addresses: ["10.22.0.2", "fd00:22::2"].map(parseAddress) };
 
+const SOURCES = ["10.244.2.0/24", "10.244.4.64/26", "fd00:244:0:2::/64", "fd00:244::4:0/112"].map(
+  (subnet) => [parseAddress("192.0.2.2"), parsePrefix(subnet)] as const,
+);
+
 const GOLDEN: Record<string, string> = {
   "masquerade-network": ensureMasqueradeNetwork({ network, localSubnets }),
   "masquerade-network-ordered-ports": ensureMasqueradeNetwork({ network, localSubnets: [], randomFully: false }),
@@ -43,6 +47,17 @@ const GOLDEN: Record<string, string> = {
       protocols: [
         { name: "gre", peers: ["192.0.2.2", "2001:db8::2"].map(parseAddress) },
         { name: "ipip", peers: ["192.0.2.3", "2001:db8::3"].map(parseAddress) },
+      ],
+    }),
+    EMPTY_LISTING,
+  ),
+  "tunnel-guard-inner": difference(
+    tunnelGuard({
+      device: "eth0",
+      own: ["192.0.2.1"].map(parseAddress),
+      tunnels: [{ port: 4790, peers: ["192.0.2.2"].map(parseAddress), inner: { formats: ["gpe"], sources: SOURCES } }],
+      protocols: [
+        { name: "gre", peers: ["192.0.2.2"].map(parseAddress), inner: { formats: ["gre-keyed"], sources: SOURCES } },
       ],
     }),
     EMPTY_LISTING,
@@ -125,4 +140,19 @@ t.test("a listing of nothing and of nonsense has nothing", async (t) => {
   const tables = [{ table: { family: "inet", name: "podwire", handle: 1 } }];
   t.ok(listsTable(tables, "inet", "podwire"));
   t.notOk(listsTable(tables, "bridge", "podwire"));
+});
+
+t.test("a set that an nft lists as typeof is known by its name", async (t) => {
+  const rules = tunnelGuard({
+    device: "eth0",
+    tunnels: [{ port: 4790, peers: [], inner: { formats: ["gpe"], sources: SOURCES } }],
+  });
+  const set = rules.sets.find(({ typeOf }) => typeOf !== undefined);
+  const elem = set?.keys.map((key) => ({
+    concat: key.split(" . ").map((part) => (/^\d+$/.test(part) ? Number(part) : part)),
+  }));
+  const typed = { typeof: { concat: [] } };
+  const listing = parseListing([{ set: { name: set?.name, family: "inet", table: "podwire", type: typed, elem } }]);
+  t.notMatch(difference(rules, listing), new RegExp(`set inet podwire ${set?.name} `));
+  t.notMatch(difference(rules, listing), new RegExp(`element inet podwire ${set?.name} `));
 });

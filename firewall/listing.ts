@@ -9,7 +9,7 @@ export interface ListedElement {
 
 export interface ListedSet {
   readonly name: string;
-  /** As in nft text: "inet_service . ipv4_addr". */
+  /** As in nft text: "inet_service . ipv4_addr"; or {@link TYPEOF}. */
   readonly type: string;
   readonly interval: boolean;
   readonly elements: readonly ListedElement[];
@@ -28,6 +28,9 @@ export interface Listing {
   readonly sets: ReadonlyMap<string, ListedSet>;
   readonly chains: ReadonlyMap<string, ListedChain>;
 }
+
+/** The type of a set that was made by `typeof`, from an nft that lists it so; others list what that came to. */
+export const TYPEOF = "typeof";
 
 /** What a table that does not exist holds. */
 export const EMPTY_LISTING: Listing = { sets: new Map(), chains: new Map() };
@@ -64,7 +67,7 @@ function parseSet(set: unknown): ListedSet {
   const elements = field(set, "elem");
   return {
     name: text(field(set, "name")),
-    type: Array.isArray(type) ? type.join(" . ") : text(type),
+    type: field(type, "typeof") !== undefined ? TYPEOF : Array.isArray(type) ? type.join(" . ") : text(type),
     interval: Array.isArray(flags) && flags.includes("interval"),
     elements: Array.isArray(elements) ? elements.map(parseElement) : [],
   };

@@ -1,6 +1,7 @@
-import { type Address, familyOf } from "../net/address.ts";
+import { type Address, type Family, familyOf } from "../net/address.ts";
 import { comparePrefixes, contains, type Prefix, prefixAddress, prefixFamily, prefixLength } from "../net/prefix.ts";
-import type { NftSet, Ruleset } from "./ruleset.ts";
+import { type InnerSource, innerSource } from "./inner-source.ts";
+import type { NftChain, NftSet, Ruleset } from "./ruleset.ts";
 
 /** Pods of the overlay networks reach the world behind the node's address. */
 export interface OverlayMasquerade {
@@ -17,12 +18,20 @@ export interface OverlayMasquerade {
 /** Tunnel packets are taken from current peers alone, and only on the underlay (VU#199397). */
 export interface TunnelGuard {
   readonly device: string;
+  /** This node's addresses that peers send to, at most one per family; any when absent. */
+  readonly own?: readonly Address[];
   /** UDP ports with the peers' underlay addresses. */
-  readonly tunnels: readonly { readonly port: number; readonly peers: readonly Address[] }[];
+  readonly tunnels: readonly (TunnelPeers & { readonly port: number })[];
   /** Tunnel protocols without ports, with the peers' underlay addresses; none when absent. */
-  readonly protocols?: readonly { readonly name: TunnelProtocol; readonly peers: readonly Address[] }[];
+  readonly protocols?: readonly (TunnelPeers & { readonly name: TunnelProtocol })[];
   /** Begins the names of the sets and chains; "tunnel_" when absent, which is the agent's. */
   readonly prefix?: string;
+}
+
+export interface TunnelPeers {
+  readonly peers: readonly Address[];
+  /** Absent: the tunnel itself knows who may send what. */
+  readonly inner?: InnerSource;
 }
 
 /** Numbers of IP protocols (IANA), and the families that they go over. */
@@ -31,6 +40,8 @@ const PROTOCOLS = {
   ipip: { number: 4, families: [4] },
 } as const;
 export type TunnelProtocol = keyof typeof PROTOCOLS;
+
+const IP = { 4: "ip", 6: "ip6" } as const;
 
 const MULTICAST = ["224.0.0.0/4", "ff00::/8"] as readonly string[] as readonly Prefix[];
 
@@ -64,11 +75,17 @@ export function overlayMasquerade({
 }
 
 /**
- * Drops tunnel packets that come from nobody's node, that come in anywhere but on the underlay, and those that a pod
- * sends to a peer's tunnel port through this node.
+ * Drops tunnel packets that come from nobody's node, that come in anywhere but on the underlay or to another address
+ * than the one that peers know, or whose inner source is not of the sender's subnets; and those that a pod sends to a
+ * peer's tunnel port through this node. Fragments are put together before: connection tracking, which masquerading needs,
+ * does so for IPv6 before any of our chains.
  */
-export function tunnelGuard({ device, tunnels, protocols = [], prefix = "tunnel_" }: TunnelGuard): Ruleset {
-  const guards = protocols.map((protocol) => protocolGuard(protocol, device, prefix));
+export function tunnelGuard({ device, own, tunnels, protocols = [], prefix = "tunnel_" }: TunnelGuard): Ruleset {
+  const arrival = [`iifname != "${device}" drop`, ...(own === undefined ? [] : ([4, 6] as const).map(notTo(own)))];
+  const inner = tunnels.flatMap(({ port, inner }) =>
+    inner === undefined ? [] : [{ port, ...innerSource(`${prefix}${port}`, inner) }],
+  );
+  const guards = protocols.map((protocol) => protocolGuard(protocol, arrival, prefix));
   const peers = (family: 4 | 6) =>
     tunnels.flatMap((tunnel) =>
       tunnel.peers.filter((peer) => familyOf(peer) === family).map((peer) => `${tunnel.port} . ${peer}`),
@@ -79,18 +96,14 @@ export function tunnelGuard({ device, tunnels, protocols = [], prefix = "tunnel_
       { name: `${prefix}ports`, type: "inet_service", keys: tunnels.map(({ port }) => String(port)) },
       { name: `${prefix}peers4`, type: "inet_service . ipv4_addr", keys: peers(4) },
       { name: `${prefix}peers6`, type: "inet_service . ipv6_addr", keys: peers(6) },
+      ...inner.flatMap(({ sets }) => sets),
       ...guards.flatMap(({ sets }) => sets),
     ],
     chains: [
       {
         name: `${prefix}input`,
         hook: { type: "filter", hook: "input", priority: -300 },
-        rules: [
-          `udp dport @${prefix}ports iifname != "${device}" drop`,
-          `udp dport @${prefix}ports udp dport . ip saddr != @${prefix}peers4 drop`,
-          `udp dport @${prefix}ports udp dport . ip6 saddr != @${prefix}peers6 drop`,
-          ...guards.flatMap(({ input }) => input),
-        ],
+        rules: [`udp dport @${prefix}ports goto ${prefix}udp`, ...guards.flatMap(({ input }) => input)],
       },
       {
         name: `${prefix}forward`,
@@ -101,31 +114,53 @@ export function tunnelGuard({ device, tunnels, protocols = [], prefix = "tunnel_
           ...guards.flatMap(({ forward }) => forward),
         ],
       },
+      {
+        name: `${prefix}udp`,
+        rules: [
+          ...arrival,
+          ...inner.map(({ port, chain }) => `udp dport ${port} goto ${chain.name}`),
+          `udp dport . ip saddr != @${prefix}peers4 drop`,
+          `udp dport . ip6 saddr != @${prefix}peers6 drop`,
+        ],
+      },
+      ...inner.map(({ chain }) => chain),
+      ...guards.map(({ chain }) => chain),
     ],
+  };
+}
+
+/** The rule against packets to another address than our own of the family. */
+function notTo(own: readonly Address[]): (family: Family) => string {
+  return (family) => {
+    const address = own.find((each) => familyOf(each) === family);
+    return address === undefined ? `meta nfproto ipv${family} drop` : `${IP[family]} daddr != ${address} drop`;
   };
 }
 
 /** The same for a protocol without ports: the sets are its own, for nft may list a protocol by a name of the machine's. */
 function protocolGuard(
-  { name, peers }: NonNullable<TunnelGuard["protocols"]>[number],
-  device: string,
+  { name, peers, inner }: TunnelPeers & { readonly name: TunnelProtocol },
+  arrival: readonly string[],
   prefix: string,
-): { sets: NftSet[]; input: string[]; forward: string[] } {
+): { sets: NftSet[]; chain: NftChain; input: string[]; forward: string[] } {
   const { number, families } = PROTOCOLS[name];
   const perFamily = families.map((family) => {
     const set = `${prefix}${name}${family}`;
-    const ip = family === 4 ? "ip" : "ip6";
     const keys = peers.filter((peer) => familyOf(peer) === family);
     const matches = `meta nfproto ipv${family} meta l4proto ${number}`;
     return {
       set: { name: set, type: family === 4 ? "ipv4_addr" : "ipv6_addr", keys },
-      input: [`${matches} iifname != "${device}" drop`, `${matches} ${ip} saddr != @${set} drop`],
-      forward: `${matches} ${ip} daddr @${set} drop`,
+      stranger: `${IP[family]} saddr != @${set} drop`,
+      input: `${matches} goto ${prefix}${name}`,
+      forward: `${matches} ${IP[family]} daddr @${set} drop`,
     };
   });
+  const sources = inner === undefined ? undefined : innerSource(`${prefix}${name}`, inner);
+  const senders = sources?.chain.rules ?? perFamily.map(({ stranger }) => stranger);
   return {
-    sets: perFamily.map(({ set }) => set),
-    input: perFamily.flatMap(({ input }) => input),
+    sets: [...perFamily.map(({ set }) => set), ...(sources?.sets ?? [])],
+    chain: { name: `${prefix}${name}`, rules: [...arrival, ...senders] },
+    input: perFamily.map(({ input }) => input),
     forward: perFamily.map(({ forward }) => forward),
   };
 }

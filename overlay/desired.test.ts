@@ -252,9 +252,33 @@ t.test("F12: static mode warns of a small neighbour table, flow mode needs none"
   }
 });
 
+t.test("F7: the pods' MTU is what fits to every peer; each route keeps its own", async (t) => {
+  const overIpv6 = peer("cyan", "10.244.3.0/24", ["2001:db8::3"]);
+  for (const [backend, over4, over6] of [
+    [flow, 1464, 1444],
+    [still, 1450, 1430],
+    [{ type: "gre", mode: "flow" }, 1476, 1456],
+    [{ type: "gre", mode: "static" }, 1472, 1452],
+  ] as const) {
+    const test = {
+      underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+      networks: [network("pods", [V4], backend)],
+      own: { pods: ["10.244.1.0/24"] },
+    };
+    const state = (...peers: UncheckedPeer[]) => desiredOverlay(input({ ...test, peers }).input);
+    const what = `${backend.type} ${backend.mode}`;
+    t.equal(state().podMtu.pods, over4, `${what}: nobody else`);
+    t.equal(state(near).podMtu.pods, over4, `${what}: a peer over IPv4`);
+    const { podMtu, routes, links } = state(near, overIpv6);
+    t.equal(podMtu.pods, over6, `${what}: a peer over IPv6 beside it`);
+    const taken = routes.slice(0, 2).map(({ mtu, device }) => mtu ?? links.find(({ name }) => name === device)?.mtu);
+    t.strictSame(taken, [over4, over6], `${what}: the routes`);
+  }
+});
+
 t.test("pods of IPv6 under its smallest MTU are reported", async (t) => {
   const test = CASES["flow-dual-stack"];
   if (test === undefined) throw new Error("no such case");
   const { refusals } = desiredOverlay(input({ ...test, mtu: 1300 }).input);
-  t.match(refusals, ['network "pods": the pods\' MTU would be 1264, and IPv6 needs 1280; raise the MTU of eth0']);
+  t.match(refusals, ['network "pods": the pods\' MTU would be 1244, and IPv6 needs 1280; raise the MTU of eth0']);
 });

@@ -49,8 +49,9 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
       changes.push(keepPrevious(part, backendPart(change.previous, { ...context, network: before }), context, change));
     }
     for (const link of part.links) links.set(link.name, link);
+    const largest = Math.min(...[network, before ?? network].map((spec) => podMtu(spec, input.underlay)));
+    const mtu = smallestMtu(largest, part);
     part.routes.push(...own.subnets.map(unreachable));
-    const mtu = Math.min(...[network, before ?? network].map((spec) => podMtu(spec, input.underlay)));
     if (mtu < MINIMUM_IPV6_MTU && own.subnets.some((subnet) => prefixFamily(subnet) === 6)) {
       part.refusals.push(mtuTooSmall(network, mtu, input.underlay.device));
     }
@@ -75,6 +76,12 @@ function backendPart<T extends Type>(
   context: Omit<NetworkContext, "backend">,
 ): BackendPart {
   return BACKENDS[backend.type]({ ...context, backend });
+}
+
+/** What fits to every peer: one that is reached by a longer header lowers what pods are given. */
+function smallestMtu(largest: number, { links, routes }: BackendPart): number {
+  const ofDevice = new Map(links.map(({ name, mtu }) => [name, mtu]));
+  return routes.reduce((mtu, route) => Math.min(mtu, route.mtu ?? ofDevice.get(route.device ?? "") ?? mtu), largest);
 }
 
 /**

@@ -14,12 +14,18 @@ export function underlayFamilies(underlay: Underlay): ReadonlySet<Family> {
   return new Set(underlay.addresses.map(prefixFamily));
 }
 
+/** Our address of that family that peers know. */
+export function ownAddress({ addresses }: Underlay, family: Family): Address | undefined {
+  const first = addresses.find((address) => prefixFamily(address) === family);
+  return first && prefixAddress(first);
+}
+
 /** How to reach the peer's node: over the preferred family when both nodes have it, else over the other, else not at all. */
 export function underlayPath(peer: Peer, underlay: Underlay, preferred: Family): UnderlayPath | undefined {
   for (const family of preferred === 4 ? ([4, 6] as const) : ([6, 4] as const)) {
-    const local = underlay.addresses.find((address) => prefixFamily(address) === family);
+    const local = ownAddress(underlay, family);
     const remote = peer.addresses.find((address) => familyOf(address) === family);
-    if (local !== undefined && remote !== undefined) return { family, local: prefixAddress(local), remote };
+    if (local !== undefined && remote !== undefined) return { family, local, remote };
   }
   return undefined;
 }

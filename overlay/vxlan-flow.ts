@@ -23,8 +23,7 @@ export function flowDevice(port: number): string {
 
 /**
  * VXLAN-GPE with collect-metadata: packets without an inner Ethernet header, one device for all networks and peers of
- * either family, and a peer is exactly one route, replaced atomically. Needs neither neighbours nor FDB. Strict
- * rp_filter is fine: the way back to an inner source is a route over the same device.
+ * either family, and a peer is exactly one route, replaced atomically. Needs neither neighbours nor FDB.
  */
 export function vxlanFlow(context: Context): BackendPart {
   const { network, backend, own, peers, underlay } = context;

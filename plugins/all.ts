@@ -1,6 +1,7 @@
 import type { Plugin } from "../cni/plugin.ts";
 import { type BridgeMachine, thisMachine as thisBridgeMachine } from "./bridge/machine.ts";
 import { makeBridge } from "./bridge/plugin.ts";
+import { greOverlay } from "./gre-overlay/plugin.ts";
 import { type Machine as IpamMachine, thisMachine as thisIpamMachine } from "./host-local/machine.ts";
 import { makeHostLocal } from "./host-local/plugin.ts";
 import { loopback } from "./loopback/plugin.ts";
@@ -22,5 +23,6 @@ export function makePlugins({ bridge, ipam }: Machines): Readonly<Record<PluginN
     "host-local": makeHostLocal(ipam),
     loopback,
     "vxlan-overlay": vxlanOverlay,
+    "gre-overlay": greOverlay,
   };
 }

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import t from "tap";
+import { PLUGIN_NAMES } from "../plugins/names.ts";
 
 /** Which folder may import which: ARCHITECTURE.md, "Who may import whom". The longest matching folder counts. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -93,15 +94,16 @@ t.test("every folder imports only what the table allows", async (t) => {
   }
 });
 
-t.test("no plugin imports another plugin, and only plugins/main.ts knows them all", async (t) => {
+t.test("no plugin imports another plugin, and only plugins/all.ts knows them all", async (t) => {
+  const pluginOf = (file: string) => PLUGIN_NAMES.find((name) => file.startsWith(`plugins/${name}/`));
   for (const file of product.filter((path) => /^plugins\/[^/]+\//.test(path))) {
-    const own = file.split("/").slice(0, 2).join("/");
     for (const { specifier } of importsOf(file)) {
       if (!specifier.startsWith(".")) continue;
-      const target = normalize(join(dirname(file), specifier));
-      t.ok(!/^plugins\/[^/]+\//.test(target) || target.startsWith(`${own}/`), `${file} imports ${specifier}`);
+      const plugin = pluginOf(normalize(join(dirname(file), specifier)));
+      t.ok(plugin === undefined || plugin === pluginOf(file), `${file} imports ${specifier}`);
     }
   }
+  for (const name of PLUGIN_NAMES) t.ok(product.includes(`plugins/${name}/plugin.ts`), `${name} has a folder`);
 });
 
 t.test("packages: koffi only in kernel/ffi, no npm package in a plugin", async (t) => {

@@ -191,7 +191,41 @@ const overlay = {
 };
 const guard = { device: "eth0", tunnels: [{ port: 4790, peers: ["192.0.2.2", "2001:db8::2"].map(parseAddress) }] };
 
+const from = (sources: Record<string, string>) =>
+  Object.entries(sources).map(([subnet, node]) => [parseAddress(node), parsePrefix(subnet)] as const);
+/** Lengths that are whole bytes, and others; both families over both. */
+const SOURCES = {
+  "10.244.2.0/24": "192.0.2.2",
+  "10.244.3.0/24": "2001:db8::3",
+  "10.244.4.64/26": "192.0.2.4",
+  "10.245.0.0/16": "192.0.2.5",
+  "10.244.9.9/32": "192.0.2.6",
+  "fd00:244:0:2::/64": "192.0.2.2",
+  "fd00:244:0:300::/56": "2001:db8::3",
+  "fd00:244:0:400::/58": "192.0.2.4",
+  "fd00:244::5:0/112": "192.0.2.5",
+  "fd00:244::6:40/122": "192.0.2.6",
+};
+const MOVED = { ...SOURCES, "10.244.4.64/26": "192.0.2.7", "10.244.8.0/24": "192.0.2.8" };
+const innerGuard = (sources: Record<string, string>) => {
+  const tunnel = { peers: Object.values(sources).map(parseAddress) };
+  return tunnelGuard({
+    device: "eth0",
+    own: ["192.0.2.1", "2001:db8::1"].map(parseAddress),
+    tunnels: [
+      { port: 4790, ...tunnel, inner: { formats: ["gpe"], sources: from(sources) } },
+      { port: 8472, ...tunnel, inner: { formats: ["ethernet"], sources: from(sources) } },
+      { port: 51820, ...tunnel },
+    ],
+    protocols: [
+      { name: "gre", ...tunnel, inner: { formats: ["gre", "gre-keyed"], sources: from(sources) } },
+      { name: "ipip", ...tunnel, inner: { formats: ["ip"], sources: from(sources) } },
+    ],
+  });
+};
+
 for (const [name, rules, changed] of [
+  ["the tunnel guard that looks inside", innerGuard(SOURCES), innerGuard(MOVED)],
   [
     "the node's masquerade",
     overlayMasquerade(overlay),
@@ -236,6 +270,32 @@ for (const [name, rules, changed] of [
     t.equal(ruleset(node), pods, "the pods' part of the table was never touched");
   });
 }
+
+t.test(
+  "S8: one peer more or less is its elements alone, whatever there are; a tunnel more or less is one transaction",
+  async (t) => {
+    const node = makeNode(t);
+    const listing = () => list(node, "list table inet podwire");
+    const many = Object.fromEntries(
+      Array.from({ length: 500 }, (_, i) => [`10.${i >> 8}.${i & 255}.0/24`, `192.0.${i >> 8}.${i & 255}`]),
+    );
+    apply(node, difference(innerGuard(many), EMPTY_LISTING));
+    for (const [said, verb] of [
+      [difference(innerGuard({ ...many, "10.9.9.0/24": "192.0.9.9" }), listing()), "add"],
+      [difference(innerGuard(Object.fromEntries(Object.entries(many).slice(1))), listing()), "delete"],
+    ] as const) {
+      const elements = said.split("\n").filter((line) => line !== "" && !line.startsWith("add table"));
+      t.ok(elements.every((line) => line.startsWith(`${verb} element`)));
+      t.equal(elements.join().split(",").length, 9, "as sender and as receiver of three ports and two protocols");
+      apply(node, said);
+    }
+    const none = tunnelGuard({ device: "eth0", tunnels: [] });
+    for (const wanted of [none, innerGuard(SOURCES), none, innerGuard(MOVED)]) {
+      apply(node, difference(wanted, listing()));
+      t.equal(difference(wanted, listing()), "");
+    }
+  },
+);
 
 t.test("S15: a set of ours that somebody made with another type is made anew", async (t) => {
   const node = makeNode(t);

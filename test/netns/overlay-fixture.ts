@@ -3,6 +3,7 @@ import { currentNetns, enterNetns, openNetns } from "../../kernel/netns.ts";
 import { openRoute } from "../../kernel/rtnetlink/socket.ts";
 import { desiredOverlay } from "../../overlay/desired.ts";
 import { ipScript } from "../../overlay/ip-script.ts";
+import type { OverlayInput } from "../../overlay/network.ts";
 import { parseNetworks, parseUnderlay, type UncheckedNetwork } from "../../overlay/parse-network.ts";
 import { parseLeases, parsePeers } from "../../overlay/parse-peers.ts";
 import type { DesiredLink, DesiredState } from "../../overlay/state.ts";
@@ -17,17 +18,23 @@ export interface Setup {
   readonly backend: UncheckedNetwork["backend"];
   readonly underlay: readonly (4 | 6)[];
   readonly cidrs: readonly string[];
+  readonly masquerade?: boolean;
 }
 
-const underlayAddress = (family: 4 | 6, i: number) => (family === 4 ? `192.0.2.${i}` : `2001:db8::${i}`);
+export const underlayAddress = (family: 4 | 6, i: number) => (family === 4 ? `192.0.2.${i}` : `2001:db8::${i}`);
 const subnets = (setup: Setup, i: number) =>
   setup.cidrs.map((cidr) => (cidr.includes(":") ? `fd00:244:0:${i}::/64` : `10.244.${i}.0/24`));
 
 export function stateOf(node: NodeName, setup: Setup, nodes: readonly NodeName[]): DesiredState {
+  return desiredOverlay(inputOf(node, setup, nodes));
+}
+
+/** What the node is told. */
+export function inputOf(node: NodeName, setup: Setup, nodes: readonly NodeName[]): OverlayInput {
   const i = NODES[node];
   const own = setup.underlay.map((family) => `${underlayAddress(family, i)}/${family === 4 ? 24 : 64}`);
   const underlay = parseUnderlay("eth0", 1500, own);
-  const spec = { name: "pods", cidrs: setup.cidrs, backend: setup.backend, masquerade: false };
+  const spec = { name: "pods", cidrs: setup.cidrs, backend: setup.backend, masquerade: setup.masquerade ?? false };
   const networks = parseNetworks([spec]).accepted;
   const leases = parseLeases([{ network: "pods", subnets: subnets(setup, i) }], { networks, underlay }).accepted;
   const context = { nodeId: node, networks, leases, underlay };
@@ -37,7 +44,7 @@ export function stateOf(node: NodeName, setup: Setup, nodes: readonly NodeName[]
       return { network: "pods", nodeId, nodeName: nodeId, subnet, addresses };
     }),
   );
-  return desiredOverlay({ ...context, peers: parsePeers(peers, context).accepted });
+  return { ...context, peers: parsePeers(peers, context).accepted };
 }
 
 /** Nodes on one segment, each with a pod behind a veth that stands for the bridge. Strict rp_filter everywhere. */

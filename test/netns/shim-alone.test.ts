@@ -30,7 +30,7 @@ function mode(path: string): number {
 }
 
 t.test("the built plugins are the shim, marked as ours in its last line", async (t) => {
-  for (const name of ["bridge", "host-local", "loopback", "vxlan-overlay"]) {
+  for (const name of ["bridge", "host-local", "loopback", "vxlan-overlay", "gre-overlay"]) {
     const text = readFileSync(join(BIN, name), "latin1");
     t.ok(text.startsWith("\x7fELF") && text.endsWith(`\n${OUR_MARK}\n`), name);
     t.equal(statSync(join(BIN, name)).ino, statSync(join(BIN, "bridge")).ino, "one file");

@@ -137,6 +137,62 @@ t.test("--standalone-config with host-gw: plain routes", (t) =>
   ),
 );
 
+t.test("whatever backend the network gets, pods are added as vxlan-overlay and as gre-overlay", async (t) => {
+  const underlay = await startUnderlay(t, 2);
+  const [first] = underlay.nodes as [Node];
+  const noGre = /Unknown device type|not supported/.test(
+    await first.sh("ip link add probe0 type gre external 2>&1 && ip link del probe0 || true"),
+  );
+  const running: { pod: Pod; result: Attached }[] = [];
+  for (const [type, mode] of [
+    ["vxlan", "flow"],
+    ["host-gw", undefined],
+    ["gre", "flow"],
+    ["gre", "static"],
+    ["vxlan", "static"],
+  ] as const) {
+    const what = `${type} ${mode ?? ""}`;
+    const subnets = SUBNETS.filter(({ subnet }) => !subnet.includes(":"));
+    const agents = await Promise.all(
+      underlay.nodes.map(async (node) => {
+        await node.sh("mkdir -p /etc/podwire");
+        writeFileSync(
+          node.path(CONFIG),
+          JSON.stringify(network(subnets, { backend: { type, ...(mode && { mode }) } })),
+        );
+        return spawnAgent(node, `--standalone-config=${CONFIG}`);
+      }),
+    );
+    const says = type === "gre" && noGre ? /CONFIG_NET_IPGRE/ : /^ok\n$/;
+    for (const node of underlay.nodes) {
+      await eventually(
+        async () => says.test((await node.run(["curl", "-s", "http://127.0.0.1:7446/readyz"])).stdout) || undefined,
+        `${what}: readyz says ${says}`,
+      );
+    }
+    t.match(conflist(first).plugins, [{ type: "vxlan-overlay" }], `${what}: the conflist stays`);
+    for (const name of ["vxlan-overlay", "gre-overlay"]) {
+      const list = { cniVersion: "1.1.0", name: "default", plugins: [{ type: name }] };
+      if (says.source.includes("CONFIG")) {
+        const refused = await first.runtime.add(list, await first.pod("early"));
+        t.match(refused.json, { code: 11, msg: says }, `${what}: ${name} says what the kernel lacks`);
+        continue;
+      }
+      for (const node of underlay.nodes) {
+        const pod = await node.pod("pod");
+        running.push({ pod, result: result(await node.runtime.add(list, pod)) });
+        t.match(await node.runtime.status(list), { code: 0 }, `${what}: STATUS of ${name}`);
+      }
+    }
+    if (!says.source.includes("CONFIG")) {
+      for (const to of running.filter(({ pod }) => pod.node !== first)) {
+        t.ok(await running[0]?.pod.pings(addressOf(to.result, 4)), `${what}: the oldest pod reaches old and new ones`);
+      }
+    }
+    for (const agent of agents) await agent.stop();
+  }
+});
+
 t.test("a node that the file does not list says so, and writes no conflist", async (t) => {
   const underlay = await startUnderlay(t, 1);
   const [node] = underlay.nodes as [Node];

@@ -24,6 +24,7 @@ import { podMtu } from "../../overlay/mtu.ts";
 import type { NetworkSpec, OverlayInput, Underlay } from "../../overlay/network.ts";
 import { parseNetworkSpec } from "../../overlay/parse-network.ts";
 import { parseLeases, parsePeers } from "../../overlay/parse-peers.ts";
+import { ReconcileError } from "../../reconcile/step.ts";
 import type { Mesh, OverlayConf } from "./conf.ts";
 import type { NodeLease } from "./lease.ts";
 
@@ -38,18 +39,21 @@ export function meshLease(keys: OverlayConf, mesh: Mesh): NodeLease {
   using rt = openRoute();
   const underlay = meshUnderlay(rt, mesh);
   const network = meshNetwork(keys, mesh);
-  const { leases } = meshInput(network, mesh, underlay);
+  const input = meshInput(network, mesh, underlay);
   return {
     network: keys.overlay,
     state: "held",
     ready: true,
-    subnets: leases.flatMap(({ subnets }) => subnets),
+    subnets: input.leases.flatMap(({ subnets }) => subnets),
     cidrs: network.cidrs,
-    mtu: podMtu(network, underlay),
+    mtu: desiredOverlay(input).podMtu[keys.overlay] ?? podMtu(network, input.underlay),
   };
 }
 
-/** Makes this node's tunnel and routes as the mesh says, when they are not so already. */
+/**
+ * Makes this node's tunnel and routes as the mesh says, when they are not so already.
+ * @throws CniError 999 when the kernel refuses a part; a mesh that was not there before leaves nothing then
+ */
 export async function ensureMesh(keys: OverlayConf, mesh: Mesh, log: Logger): Promise<void> {
   using rt = openRoute();
   const underlay = meshUnderlay(rt, mesh);
@@ -58,10 +62,24 @@ export async function ensureMesh(keys: OverlayConf, mesh: Mesh, log: Logger): Pr
   const desired = desiredOverlay(input);
   for (const refusal of [...input.refusals, ...desired.refusals]) log.warn(refusal);
   const owner = `mesh_${nameHash(keys.overlay)}_`;
-  const cidrs = [...network.cidrs, ...formerCidrs(owner)];
-  const changes = await applyOverlay(rt, desired, { network: keys.overlay, cidrs });
+  const former = formerCidrs(owner);
+  const scope = { network: keys.overlay, cidrs: [...network.cidrs, ...former] };
+  try {
+    const changes = await applyOverlay(rt, desired, scope);
+    log.debug("mesh", { ...changes });
+  } catch (error) {
+    if (former.length === 0) await applyOverlay(rt, desiredOverlay({ ...input, networks: [] }), scope);
+    throw kernelRefuses(error);
+  }
   applyRulesets(nodeRulesets(input, owner));
-  log.debug("mesh", { ...changes });
+}
+
+/** The first failure, for what comes after mostly follows from it: a route cannot be without its device. */
+function kernelRefuses(error: unknown): unknown {
+  if (!(error instanceof ReconcileError)) return error;
+  const [{ kind, key = "", error: reason } = { kind: "mesh", error }] = error.failures;
+  const details = `${error.failures.length} changes could not be made; the message is about the first`;
+  return new CniError(Code.internal, `${kind} ${key}: ${messageOf(reason)}`, { cause: error, details });
 }
 
 /**
@@ -110,12 +128,12 @@ function ownSubnets(mesh: Mesh, underlay: Underlay): Prefix[] {
 }
 
 /**
- * In static mode the peers derive a node's MAC address from its name, so it may have only one.
+ * In static mode of VXLAN the peers derive a node's MAC address from its name, so it may have only one.
  * @throws CniError 7
  */
 function ownNodeId(mesh: Mesh, names: ReadonlySet<string>): string {
   const [name = "", ...more] = names;
-  if (mesh.mode === "flow" || more.length === 0) return meshNodeId(name);
+  if (mesh.backend.type !== "vxlan" || mesh.backend.mode === "flow" || more.length === 0) return meshNodeId(name);
   throw new CniError(
     Code.invalidConfig,
     `mesh.peers: ${[...names].join(" and ")} are both this node's; in mode "static" give all entries of a node the same "node", such as {"node": "a", …}`,
@@ -134,13 +152,12 @@ function meshNetwork(keys: OverlayConf, mesh: Mesh): NetworkSpec {
   const subnets = mesh.peers.map(({ subnet }) => subnet);
   const lengthOf = (family: Family): number =>
     prefixLength(subnets.find((each) => prefixFamily(each) === family) ?? subnets[0] ?? NO_SUBNET);
-  const { mode, vni, directRouting, port, cidrs: _parsed, peers: _peers } = mesh;
   return checked(() =>
     parseNetworkSpec({
       name: keys.overlay,
       cidrs: meshCidrs(mesh),
       subnetLengths: { 4: lengthOf(4), 6: lengthOf(6) },
-      backend: { type: "vxlan", mode, vni, directRouting, ...(port && { port }), ...(keys.mtu && { mtu: keys.mtu }) },
+      backend: { ...mesh.backend, ...(keys.mtu && { mtu: keys.mtu }) },
       masquerade: keys.ipMasq,
     }),
   );
@@ -172,9 +189,14 @@ function meshInput(
     networks,
     leases: leases.accepted,
     peers: peers.accepted,
-    underlay,
+    underlay: { ...underlay, addresses: knownAddresses(mesh, underlay) },
     refusals: peers.refusals,
   };
+}
+
+/** Of this node's addresses those in the list: the others' tunnel guards take packets from no other. */
+function knownAddresses({ peers }: Mesh, { addresses }: Underlay): Prefix[] {
+  return addresses.filter((address) => peers.some(({ publicIP }) => publicIP === prefixAddress(address)));
 }
 
 function addressesOf(mesh: Mesh, name: string): ReadonlySet<string> {
