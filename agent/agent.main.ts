@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { destination, pino, stdTimeFunctions } from "pino";
@@ -25,8 +25,10 @@ import { parseStandalone, SINGLE_MACHINE, standaloneNodeId, standaloneState } fr
 import { readFileIfThere } from "./state-file.ts";
 import { type LoadedState, StateKeeper } from "./state-keeper.ts";
 import { parseSubnetEnv } from "./subnet-env.ts";
+import { WireguardKeys } from "./wireguard-keys.ts";
 
 const VERSION = "0.1.0";
+const NODE_ID_FILE = "node-id";
 /**
  * How much of a function V8 interprets before it compiles it (132 KiB by default). A call runs most functions once, so
  * that a node would have made thousands of pods before the last of them were compiled, in threads beside the calls.
@@ -64,7 +66,7 @@ function readOptions(): AgentOptions {
   return {
     controllers: flags.standalone ? [] : flags.controller,
     nodeName: flags.nodeName,
-    nodeId: loadNodeId(join(flags.stateDir, "node-id")),
+    nodeId: loadNodeId(join(flags.stateDir, NODE_ID_FILE)),
     bootId: BOOT_ID,
     version: VERSION,
     networks: flags.network,
@@ -135,7 +137,9 @@ async function main(): Promise<void> {
   const rt = openRoute();
   const metrics = createMetrics(VERSION);
   const keeper = flags.standalone ? undefined : new StateKeeper(flags.stateDir, BOOT_ID, log);
+  const fresh = !existsSync(join(flags.stateDir, NODE_ID_FILE));
   const { options, saved } = keeper ? { options: readOptions(), saved: keeper.load() } : standalone(rt, readOptions());
+  const keys = new WireguardKeys(flags.stateDir, log, { fresh, alone: flags.standalone === true });
   const passes = createLoop("pass", () => agent.reconcile(), log, { periodMs: options.resync });
   const statuses = createLoop("status", async () => agent.reportStatus(), log, {
     periodMs: options.resync,
@@ -153,6 +157,7 @@ async function main(): Promise<void> {
         backends ??= availableBackends();
         return [...backends];
       },
+      keys,
       trigger: () => passes.trigger(),
       send: (message) => session?.send(message),
       reconnect: () => session?.reconnect(),
@@ -181,7 +186,11 @@ async function main(): Promise<void> {
     process.exit(0);
   };
   process.once("SIGTERM", stop).once("SIGINT", stop);
-  log.info({ nodeId: options.nodeId, nodeName: options.nodeName, health: health && boundAddress(health) }, "started");
+  const { publicKey } = keys;
+  log.info(
+    { nodeId: options.nodeId, publicKey, nodeName: options.nodeName, health: health && boundAddress(health) },
+    "started",
+  );
   session?.start();
   passes.trigger();
 }

@@ -7,6 +7,7 @@ import type { Delta__Output } from "../proto/gen/podwire/v1/Delta.ts";
 import type { Hello } from "../proto/gen/podwire/v1/Hello.ts";
 import type { Lease__Output } from "../proto/gen/podwire/v1/Lease.ts";
 import type { NodeMessage } from "../proto/gen/podwire/v1/NodeMessage.ts";
+import type { Secrets__Output } from "../proto/gen/podwire/v1/Secrets.ts";
 import type { Snapshot__Output } from "../proto/gen/podwire/v1/Snapshot.ts";
 import { applyDelta, applyLease, applySnapshot, type ClusterState, dropLease, heldSubnets } from "./cluster-state.ts";
 import { Connection } from "./connection.ts";
@@ -23,6 +24,7 @@ import type { Endpoint, SessionListener } from "./session.ts";
 import type { LoadedState } from "./state-keeper.ts";
 import { nodeStatus, summary } from "./status.ts";
 import { agentUnderlay, announcedAddresses } from "./underlay.ts";
+import type { WireguardKeys } from "./wireguard-keys.ts";
 
 /** Enough to see what is going on. */
 const MOST_REFUSED_LEASES = 100;
@@ -38,6 +40,7 @@ export interface AgentPorts {
   readonly files: NodeFiles;
   /** Names of the backends that this node can do. */
   backends(): string[];
+  readonly keys: WireguardKeys;
   /** Asks for a pass soon. */
   trigger(): void;
   /** To the controller, when connected. */
@@ -79,7 +82,7 @@ export class Agent implements SessionListener {
     this.#state = initial.state;
     this.#controllerAddress = initial.controllerAddress;
     this.#mayBeBehind = initial.mayBeBehind;
-    this.#passes = new Passes({ rt: ports.rt, nodeId: options.nodeId, joined: options.networks });
+    this.#passes = new Passes({ rt: ports.rt, nodeId: options.nodeId, joined: options.networks, keys: ports.keys });
     this.#connection = new Connection(ports);
     this.#renewal = new Renewal({
       renew: () => ports.send({ renew: { held: heldSubnets(this.#state) } }),
@@ -106,14 +109,15 @@ export class Agent implements SessionListener {
     this.#forgetInTime();
     const state = this.#state;
     const end = this.#ports.metrics.passSeconds.startTimer();
+    const unsaved = this.#saveKeys();
     const found = await this.#pass(state);
     end();
-    const report = this.#publish(found);
+    const report = this.#publish({ ...found, failures: [...found.failures, ...unsaved] });
     this.#report = report;
     this.#noteProgress(report);
     const bridges = deleteIdleBridges(this.#ports.rt, new Set(report.leases.map(({ network }) => network)));
     if (bridges.length > 0) this.#ports.log.info({ bridges }, "bridges of deleted networks removed");
-    this.#connection.acknowledge(state.revision, report.failures);
+    this.#connection.acknowledge(state.revision, report.failures, this.#ports.keys.savedEpoch);
     this.reportStatus();
     if (report.failures.length > 0) throw new Error(summary(report.failures).join("; "));
   }
@@ -149,6 +153,7 @@ export class Agent implements SessionListener {
       held: [...held, ...claims.map((claim) => ({ ...claim, epoch: 0 }))],
       version,
       bootId,
+      publicKey: this.#ports.keys.publicKey,
     };
   }
 
@@ -204,6 +209,15 @@ export class Agent implements SessionListener {
     if (waiting && delta.deletedSubnets.length + delta.networks.length > 0) this.#renewal.now(); // there may be room now
   }
 
+  onSecrets(secrets: Secrets__Output): void {
+    const { keys, log } = this.#ports;
+    const refusal = keys.accept(secrets);
+    if (refusal !== undefined) log.error({ epoch: secrets.epoch }, refusal);
+    const known = [...this.#state.subnets.values(), ...(this.#state.remembered?.subnets.values() ?? [])];
+    keys.forgetStrangers(new Set(known.map(({ publicKey }) => publicKey)));
+    this.#ports.trigger();
+  }
+
   stop(): void {
     this.#renewal.stop();
   }
@@ -218,6 +232,16 @@ export class Agent implements SessionListener {
     // Leases come before the snapshot: saved alone they would make a state that is behind look whole.
     if (!this.#mayBeBehind) this.#ports.save({ state, controllerAddress: this.#controllerAddress });
     this.#ports.trigger();
+  }
+
+  /** On the disk first: an agent that is killed now must not go back to keys that peers no longer use. */
+  #saveKeys(): string[] {
+    try {
+      this.#ports.keys.save();
+      return [];
+    } catch (error) {
+      return [`preshared keys: ${error instanceof Error ? error.message : String(error)}`];
+    }
   }
 
   #forgetInTime(): void {

@@ -70,9 +70,9 @@ export class Connection {
   }
 
   /** Says once that the revision is applied; a pass that failed and then succeeds says so again. */
-  acknowledge(revision: number, failures: readonly string[]): void {
+  acknowledge(revision: number, failures: readonly string[], secretsEpoch: number): void {
     if (failures.length === 0) this.#ports.metrics.appliedRevision.set(revision);
-    const ack = { revision, failures: summary(failures) };
+    const ack = { revision, failures: summary(failures), secretsEpoch };
     const text = JSON.stringify(ack);
     if (!this.#open || text === this.#sentAck) return;
     this.#sentAck = text;

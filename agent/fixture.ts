@@ -38,6 +38,7 @@ export function subnet(prefix: string, nodeId: string, change: Partial<Subnet__O
     revision: 1,
     receives: 0,
     sends: 0,
+    publicKey: "",
     ...change,
   };
 }

@@ -16,6 +16,7 @@ import type { Lease__Output } from "../proto/gen/podwire/v1/Lease.ts";
 import type { Network__Output } from "../proto/gen/podwire/v1/Network.ts";
 import type { Subnet__Output } from "../proto/gen/podwire/v1/Subnet.ts";
 import type { ClusterState } from "./cluster-state.ts";
+import type { WireguardKeys } from "./wireguard-keys.ts";
 
 /** The cluster as far as it could be believed, and a sentence for every part that could not. */
 export interface CheckedInput extends OverlayInput {
@@ -33,12 +34,14 @@ const MOST_SUBNETS = 16;
  * Checks what the controller (or a file) said against hostile and mistaken values. Whatever is refused is left out, the
  * rest stands. Fenced leases give this node nothing: their subnets are other nodes' now.
  * @param joined the networks that this node takes part in; none: all
+ * @param keys of this node's WireGuard
  */
 export function overlayInput(
   state: ClusterState,
   nodeId: string,
   underlay: Underlay,
   joined: readonly string[],
+  keys?: Pick<WireguardKeys, "publicKey" | "paired">,
 ): CheckedInput {
   const { remembered } = state;
   const told = [...oldestFirst(state.networks.values()), ...oldestFirst(remembered?.networks.values() ?? [])];
@@ -54,7 +57,7 @@ export function overlayInput(
       ...Array.from(state.subnets.values(), (subnet) => withEpoch(subnet, 0n)),
       ...Array.from(remembered?.subnets.values() ?? [], (subnet) => withEpoch(subnet, REMEMBERED_EPOCH)),
     ],
-    { nodeId, networks: networks.accepted, leases: leases.accepted, underlay },
+    { nodeId, networks: networks.accepted, leases: leases.accepted, underlay, publicKey: keys?.publicKey },
   );
   return {
     nodeId,
@@ -62,6 +65,7 @@ export function overlayInput(
     leases: leases.accepted,
     peers: peers.accepted,
     underlay,
+    paired: keys?.paired,
     refusals: [...tooMany(wanted.length), ...networks.refusals, ...leases.refusals, ...peers.refusals],
   };
 }

@@ -11,6 +11,7 @@ import { type Changes, type Failure, ReconcileError } from "../reconcile/step.ts
 import type { ClusterState } from "./cluster-state.ts";
 import { nodeLease } from "./node-lease.ts";
 import { type CheckedInput, MOST_NETWORKS, overlayInput } from "./overlay-input.ts";
+import type { WireguardKeys } from "./wireguard-keys.ts";
 
 /** What one pass found and did. */
 export interface PassReport {
@@ -31,12 +32,15 @@ export interface PassOptions {
   readonly nodeId: string;
   /** Networks that this node joins; none: all. */
   readonly joined: readonly string[];
+  /** Of WireGuard; without them that backend fails. */
+  readonly keys?: WireguardKeys;
 }
 
 /** What a state means for the kernel; worked out once for as long as neither it nor the underlay changes. */
 interface Plan {
   readonly state: ClusterState;
   readonly underlay: string;
+  readonly paired: WireguardKeys["paired"];
   readonly input: CheckedInput;
   readonly desired: DesiredState;
   readonly rulesets: readonly Ruleset[];
@@ -58,7 +62,8 @@ export class Passes {
   async run(state: ClusterState, underlay: Underlay): Promise<PassReport> {
     const plan = this.#planFor(state, underlay);
     const failures: string[] = [];
-    const changes = await applyOverlay(this.#options.rt, plan.desired).catch((error: unknown) => {
+    const { rt, keys: secrets } = this.#options;
+    const changes = await applyOverlay(rt, plan.desired, { secrets }).catch((error: unknown) => {
       if (!(error instanceof ReconcileError)) throw error;
       failures.push(...error.failures.map(describeFailure));
       return error.changes;
@@ -96,9 +101,19 @@ export class Passes {
 
   #planFor(state: ClusterState, underlay: Underlay): Plan {
     const text = JSON.stringify(underlay);
-    if (this.#plan?.state === state && this.#plan.underlay === text) return this.#plan;
-    const input = overlayInput(state, this.#options.nodeId, underlay, this.#options.joined);
-    const plan = { state, underlay: text, input, desired: desiredOverlay(input), rulesets: nodeRulesets(input) };
+    const { nodeId, joined, keys } = this.#options;
+    const paired = keys?.paired;
+    const known = this.#plan;
+    if (known?.state === state && known.underlay === text && known.paired === paired) return known;
+    const input = overlayInput(state, nodeId, underlay, joined, keys);
+    const plan = {
+      state,
+      underlay: text,
+      paired,
+      input,
+      desired: desiredOverlay(input),
+      rulesets: nodeRulesets(input),
+    };
     this.#plan = plan;
     return plan;
   }

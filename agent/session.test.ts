@@ -54,6 +54,7 @@ function openSession(
       onLease: ({ network }) => void said.push(`lease ${network}`),
       onSnapshot: ({ revision }) => void said.push(`snapshot ${revision}`),
       onDelta: ({ revision }) => void said.push(`delta ${revision}`),
+      onSecrets: ({ epoch }) => void said.push(`secrets ${epoch}`),
       ...overrides,
     },
   });

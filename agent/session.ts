@@ -14,6 +14,7 @@ import type { Hello } from "../proto/gen/podwire/v1/Hello.ts";
 import type { Lease__Output } from "../proto/gen/podwire/v1/Lease.ts";
 import type { NodeMessage } from "../proto/gen/podwire/v1/NodeMessage.ts";
 import type { NodesClient } from "../proto/gen/podwire/v1/Nodes.ts";
+import type { Secrets__Output } from "../proto/gen/podwire/v1/Secrets.ts";
 import type { Snapshot__Output } from "../proto/gen/podwire/v1/Snapshot.ts";
 import { loadProto } from "../proto/load.ts";
 
@@ -35,6 +36,7 @@ export interface SessionListener {
   onLease(lease: Lease__Output): void;
   onSnapshot(snapshot: Snapshot__Output): void;
   onDelta(delta: Delta__Output): void;
+  onSecrets(secrets: Secrets__Output): void;
 }
 
 export interface SessionOptions {
@@ -167,6 +169,7 @@ export class Session {
     if (message.lease) listener.onLease(message.lease);
     else if (message.snapshot) listener.onSnapshot(message.snapshot);
     else if (message.delta) listener.onDelta(message.delta);
+    else if (message.secrets) listener.onSecrets(message.secrets);
   }
 
   #wait(kind: MessageKind, message: NodeMessage): void {

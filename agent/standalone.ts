@@ -15,7 +15,12 @@ const backend = object({
   mtu: optional(integer(576, 65535)),
 });
 
-const nodeSubnet = object({ subnet: network, publicIP: optional(address), nodeName: optional(string) });
+const nodeSubnet = object({
+  subnet: network,
+  publicIP: optional(address),
+  nodeName: optional(string),
+  publicKey: optional(string),
+});
 
 const standaloneNetwork = object({
   name: string,
@@ -43,9 +48,15 @@ export interface StandaloneFile {
     readonly masquerade?: boolean;
     /**
      * The nodes' subnets, at most one per family and node. One without an address is this node's, which makes sense for
-     * a single machine. A name joins the entries of a node that has more than one address.
+     * a single machine. A name joins the entries of a node that has more than one address. A backend of wireguard needs the
+     * key that each node's agent tells in its log.
      */
-    readonly subnets: readonly { readonly subnet: string; readonly publicIP?: string; readonly nodeName?: string }[];
+    readonly subnets: readonly {
+      readonly subnet: string;
+      readonly publicIP?: string;
+      readonly nodeName?: string;
+      readonly publicKey?: string;
+    }[];
   }[];
 }
 
@@ -193,7 +204,7 @@ function lengthOf(cidr: string): number {
 
 function subnetOf(
   network: string,
-  { subnet, publicIP = "", nodeName = publicIP }: StandaloneSubnet,
+  { subnet, publicIP = "", nodeName = publicIP, publicKey = "" }: StandaloneSubnet,
   nodeId: string,
   addresses: readonly string[],
 ): Subnet__Output {
@@ -211,5 +222,6 @@ function subnetOf(
     revision: 1,
     receives: 0,
     sends: 0,
+    publicKey,
   };
 }

@@ -6,7 +6,8 @@ import type { FdbEntry, Neighbour } from "../kernel/rtnetlink/neighbour.ts";
 import type { IpEncap, NextHop, Route } from "../kernel/rtnetlink/route.ts";
 import type { Rule } from "../kernel/rtnetlink/rule.ts";
 import { type Address, isUnspecified } from "../net/address.ts";
-import type { KernelState } from "./dump.ts";
+import { formatEndpoint } from "../net/endpoint.ts";
+import type { KernelState, WireguardState } from "./dump.ts";
 import { printable } from "./table.ts";
 
 /** IFF_*, <linux/if.h>, in the order in which ip(8) prints them. */
@@ -31,7 +32,7 @@ type Names = KernelState["names"];
 
 /** The state as `ip -d`, `bridge` and `nft` would print it, below a comment line a section; "" when there is nothing of ours. */
 export function renderKernelState(state: KernelState): string {
-  const { names, links, addresses, routes, neighbours, fdb, rules, tables } = state;
+  const { names, links, addresses, routes, neighbours, fdb, rules, wireguard, tables } = state;
   const section = (title: string, lines: readonly string[]) =>
     lines.length === 0 ? [] : [`# ${title}\n${lines.map((line) => `${line}\n`).join("")}`];
   return [
@@ -51,6 +52,10 @@ export function renderKernelState(state: KernelState): string {
     ...section(
       "bridge fdb",
       fdb.map((entry) => fdbLine(entry, names)),
+    ),
+    ...section(
+      "wg show",
+      wireguard.flatMap((device) => wireguardLines(device, names)),
     ),
     ...tables.flatMap(({ family, name, text }) =>
       section(`nft list table ${family} ${name}`, text.trimEnd().split("\n").map(printableLine)),
@@ -197,6 +202,27 @@ function fdbLine({ mac, index, dst, port, vni, sourceVni, self, master }: FdbEnt
     master && "master",
     "permanent",
   );
+}
+
+/** As wg(8) sets them; what they are beside that, behind it. */
+function wireguardLines({ index, publicKey, listenPort, peers }: WireguardState, names: Names): string[] {
+  const name = device(index, names);
+  return [
+    words(name, ["listen-port", listenPort], ["public-key", publicKey ?? "(none)"]),
+    ...peers.map((peer) =>
+      words(
+        name,
+        ["peer", peer.publicKey],
+        ["endpoint", peer.endpoint && formatEndpoint({ host: peer.endpoint.address, port: peer.endpoint.port })],
+        ["allowed-ips", peer.allowedIps.join()],
+        ["persistent-keepalive", peer.persistentKeepalive || undefined],
+        peer.hasPresharedKey && "preshared-key (hidden)",
+        ["latest-handshake", peer.lastHandshake ? new Date(peer.lastHandshake * 1000).toISOString() : "never"],
+        ["received", peer.receivedBytes],
+        ["sent", peer.sentBytes],
+      ),
+    ),
+  ];
 }
 
 function ruleLine(rule: Rule): string {

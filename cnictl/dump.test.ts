@@ -97,6 +97,7 @@ const EMPTY: KernelState = {
   neighbours: [],
   fdb: [],
   rules: [],
+  wireguard: [],
   tables: [],
   failures: [],
 };

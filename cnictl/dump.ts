@@ -3,6 +3,7 @@ import type { Link } from "../kernel/rtnetlink/link.ts";
 import type { FdbEntry, Neighbour } from "../kernel/rtnetlink/neighbour.ts";
 import type { Route } from "../kernel/rtnetlink/route.ts";
 import type { Rule } from "../kernel/rtnetlink/rule.ts";
+import type { WireguardDevice, WireguardPeer } from "../kernel/wireguard/device.ts";
 import type { Context } from "./context.ts";
 import { ExitCode } from "./exit.ts";
 import { parseFormat, renderValue } from "./format.ts";
@@ -17,9 +18,15 @@ export interface KernelState {
   readonly neighbours: readonly Neighbour[];
   readonly fdb: readonly FdbEntry[];
   readonly rules: readonly Rule[];
+  readonly wireguard: readonly WireguardState[];
   readonly tables: readonly NftTable[];
   /** What could not be read, and why: a sentence each. */
   readonly failures: readonly string[];
+}
+
+/** A WireGuard device of ours, without private and preshared keys. */
+export interface WireguardState extends Pick<WireguardDevice, "index" | "publicKey" | "listenPort"> {
+  readonly peers: readonly (Omit<WireguardPeer, "presharedKey"> & { readonly hasPresharedKey: boolean })[];
 }
 
 /** One of our nft tables as `nft list table` shows it. */
@@ -48,7 +55,8 @@ export async function dump(context: Context, options: { output: string; netns?: 
 }
 
 /** The state with link names where the kernel has indexes. */
-export function renderPlain({ names, links, addresses, routes, neighbours, fdb, rules, tables }: KernelState): object {
+export function renderPlain(state: KernelState): object {
+  const { names, links, addresses, routes, neighbours, fdb, rules, wireguard, tables } = state;
   const named = <T extends { index: number }>({ index, ...rest }: T) => ({
     dev: names.get(index) ?? `if${index}`,
     ...rest,
@@ -68,6 +76,7 @@ export function renderPlain({ names, links, addresses, routes, neighbours, fdb, 
     neighbours: neighbours.map(named),
     fdb: fdb.map(named),
     rules,
+    wireguard: wireguard.map(named),
     nftables: tables,
   };
 }

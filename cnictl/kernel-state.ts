@@ -1,12 +1,14 @@
 import { NFT_TABLE_PREFIX, parseMark, ROUTE_PROTOCOL } from "../kernel/mark.ts";
+import { inNetns } from "../kernel/netns.ts";
 import { openNft } from "../kernel/nftables/nft.ts";
 import { listAddresses } from "../kernel/rtnetlink/address.ts";
-import { listLinks } from "../kernel/rtnetlink/link.ts";
+import { type Link, listLinks } from "../kernel/rtnetlink/link.ts";
 import { type FdbEntry, listFdb, listNeighbours } from "../kernel/rtnetlink/neighbour.ts";
 import { listRoutes } from "../kernel/rtnetlink/route.ts";
 import { listRules } from "../kernel/rtnetlink/rule.ts";
 import { openRoute } from "../kernel/rtnetlink/socket.ts";
-import type { KernelState, NftTable } from "./dump.ts";
+import { getDevice, openWireguard } from "../kernel/wireguard/device.ts";
+import type { KernelState, NftTable, WireguardState } from "./dump.ts";
 import { CommandError, ExitCode } from "./exit.ts";
 
 /** RouteFilter.table: of every routing table. */
@@ -44,6 +46,7 @@ export function readKernelState(netns?: string): KernelState {
       ),
     ),
     rules: attempt("rules", () => listRules(rt, { protocol: ROUTE_PROTOCOL })),
+    wireguard: attempt("WireGuard", () => readWireguard(netns, overlays)),
     tables: attempt("nftables", () => readTables(netns)),
     failures,
   };
@@ -52,6 +55,20 @@ export function readKernelState(netns?: string): KernelState {
 /** NUD_PERMANENT, <linux/neighbour.h>; bridge(8) sets NUD_NOARP beside it, which gives a state without a name. */
 function isPermanent({ state = "permanent" }: FdbEntry): boolean {
   return state === "permanent" || (typeof state === "number" && (state & 0x80) !== 0);
+}
+
+function readWireguard(netns: string | undefined, overlays: readonly Link[]): readonly WireguardState[] {
+  const links = overlays.filter(({ kind }) => kind === "wireguard");
+  if (links.length === 0) return [];
+  using wg = inNetns(netns, openWireguard);
+  return links
+    .flatMap(({ index }) => getDevice(wg, index) ?? [])
+    .map(({ index, publicKey, listenPort, peers }) => ({
+      index,
+      ...(publicKey && { publicKey }),
+      listenPort,
+      peers: peers.map(({ presharedKey, ...peer }) => ({ ...peer, hasPresharedKey: presharedKey !== undefined })),
+    }));
 }
 
 function readTables(netns: string | undefined): readonly NftTable[] {

@@ -20,6 +20,15 @@ t.test("subnet lengths belong to the CIDRs in their order, whatever the family",
   });
 });
 
+t.test("wireguard has a port and no mode", async (t) => {
+  const { backend } = networkFromOptions("x", { ...OPTIONS, backend: "wireguard", port: "51900" });
+  t.match(backend, { type: "wireguard", mode: "", vni: 0, port: 51900 });
+  t.throws(
+    () => networkFromOptions("x", { ...OPTIONS, backend: "wireguard", mode: "flow" }),
+    /--mode is for --backend vxlan, gre, ipip, not wireguard/,
+  );
+});
+
 t.test("gre and ipip have modes, and gre a key in static mode", async (t) => {
   const gre = networkFromOptions("x", { ...OPTIONS, backend: "gre", mode: "static", vni: "7" });
   t.match(gre.backend, { type: "gre", mode: "static", vni: 7, port: 0 });
@@ -38,9 +47,12 @@ t.test("what cannot be is refused with the option and the value", async (t) => {
     [{ vni: "16777216" }, "--vni 16777216: give a whole number from 1 to 16777215"],
     [{ port: "0" }, "--port 0: give a whole number from 1 to 65535"],
     [{ mtu: "-1" }, "--mtu -1: give a whole number from 576 to 65535"],
-    [{ backend: "host-gw", directRouting: true }, "--direct-routing is for --backend vxlan, gre, ipip, not host-gw"],
+    [
+      { backend: "host-gw", directRouting: true },
+      "--direct-routing is for --backend vxlan, gre, ipip, wireguard, not host-gw",
+    ],
     [{ backend: "host-gw", vni: "1" }, "--vni is for --backend vxlan, gre, not host-gw"],
-    [{ backend: "gre", port: "4790" }, "--port is for --backend vxlan, not gre"],
+    [{ backend: "gre", port: "4790" }, "--port is for --backend vxlan, wireguard, not gre"],
     [{ backend: "ipip", vni: "7" }, "--vni is for --backend vxlan, gre, not ipip"],
     [{ backend: "gre", vni: "7" }, "--vni 7 with --backend gre is the key of --mode static; the other mode sends none"],
   ];

@@ -50,7 +50,7 @@ export function networkFromOptions(name: string, options: NetworkOptions): Netwo
     ...subnetLengths(cidrs, options.subnetLength ?? []),
     backend: {
       type,
-      mode: type === "host-gw" ? "" : (mode ?? "flow"),
+      mode: type === "host-gw" || type === "wireguard" ? "" : (mode ?? "flow"),
       vni: integer("--vni", options.vni, 1, LARGEST_VNI),
       port: integer("--port", options.port, 1, 65535),
       directRouting: options.directRouting ?? false,
@@ -64,8 +64,8 @@ export function networkFromOptions(name: string, options: NetworkOptions): Netwo
 const OPTION_OF = {
   mode: ["vxlan", "gre", "ipip"],
   vni: ["vxlan", "gre"],
-  port: ["vxlan"],
-  directRouting: ["vxlan", "gre", "ipip"],
+  port: ["vxlan", "wireguard"],
+  directRouting: ["vxlan", "gre", "ipip", "wireguard"],
 } as const satisfies Partial<Record<keyof NetworkOptions, readonly string[]>>;
 
 function refuseExcess(options: NetworkOptions): void {

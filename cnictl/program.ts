@@ -139,7 +139,7 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
     .addOption(list("--subnet-length <bits>", "length of a node's subnet, one for each CIDR (default: 24 and 64)"))
     .addOption(
       new Option("--backend <type>", "how nodes reach each other")
-        .choices(["vxlan", "gre", "ipip", "host-gw"])
+        .choices(["vxlan", "gre", "ipip", "wireguard", "host-gw"])
         .default("vxlan"),
     )
     .addOption(
@@ -152,8 +152,8 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
       "--vni <number>",
       "VXLAN network identifier, or key of gre in static mode (default: the controller chooses)",
     )
-    .option("--port <number>", "UDP port of vxlan (default: 4790 for flow, 8472 for static)")
-    .option("--direct-routing", "no tunnel to nodes on the same segment")
+    .option("--port <number>", "UDP port of vxlan (default: 4790 for flow, 8472 for static) or wireguard (51820)")
+    .option("--direct-routing", "no tunnel, and so no encryption, to nodes on the same segment")
     .option("--mtu <bytes>", "of the pods (default: computed from the underlay)")
     .option("--no-masquerade", "pods reach the world with their own addresses")
     .action(

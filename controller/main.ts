@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
@@ -37,6 +38,8 @@ async function main(): Promise<void> {
     encode: nodeEncoder(),
     leaseTtl: options.leaseTtl,
     random: Math.random,
+    secretRotation: options.wireguardPskRotation,
+    randomKey: () => randomBytes(32),
     onFatal: end,
   });
   const { host, port } = options.metricsListen;

@@ -16,6 +16,8 @@ export interface Options {
   readonly etcdPasswordFile?: string;
   /** Milliseconds. */
   readonly leaseTtl: number;
+  /** Milliseconds. */
+  readonly wireguardPskRotation: number;
   readonly networkName: string;
   readonly networkCidr: string[];
   readonly networkBackend: string;
@@ -90,12 +92,25 @@ function makeCommand(): Command {
     .addOption(
       parsed("--lease-ttl <duration>", "a subnet is reclaimed when its node is gone for so long", parseDuration, "24h"),
     )
+    .addOption(
+      parsed(
+        "--wireguard-psk-rotation <duration>",
+        "time between two preshared keys of a pair of nodes",
+        parseDuration,
+        "24h",
+      ),
+    )
     .option("--network-name <name>", "network made at the first start", "default")
     .option("--network-cidr <cidrs>", "its CIDRs, one per family, comma-separated", parseList, ["10.244.0.0/16"])
-    .option("--network-backend <type>", "vxlan, gre, ipip or host-gw", "vxlan")
+    .option("--network-backend <type>", "vxlan, gre, ipip, wireguard or host-gw", "vxlan")
     .option("--network-mode <mode>", "of tunnels: flow, or static (of vxlan as flannel does it)")
     .option("--network-vni <number>", "of vxlan; the key of gre in static mode", parseNumber, 1)
-    .option("--network-port <number>", "UDP port; 0: 4790 for flow, 8472 for static", parseNumber, 0)
+    .option(
+      "--network-port <number>",
+      "UDP port; 0: 4790 for flow, 8472 for static, 51820 for wireguard",
+      parseNumber,
+      0,
+    )
     .option("--network-mtu <bytes>", "of pods; 0: computed by each node", parseNumber, 0)
     .option("--network-direct-routing", "reach nodes on the same segment without a tunnel", false)
     .option("--no-network-masquerade", "pods reach the world with their own addresses")

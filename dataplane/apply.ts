@@ -7,6 +7,7 @@ import { overlayLinkKind, wantedLinks } from "./links.ts";
 import { routeKind } from "./routes.ts";
 import type { Scope } from "./scope.ts";
 import { sysctlKind } from "./sysctls.ts";
+import { WireguardPass, type WireguardSecrets } from "./wireguard.ts";
 
 /** What an apply works on. */
 export interface Context {
@@ -15,13 +16,24 @@ export interface Context {
   readonly devices: Devices;
 }
 
+export interface ApplyOptions {
+  /** Everything of ours when absent. */
+  readonly scope?: Scope;
+  /** Needed where the state has WireGuard devices. */
+  readonly secrets?: WireguardSecrets | undefined;
+}
+
 /**
  * Brings the kernel to the overlay's desired state: links, then what hangs on them, routes last; removes what is ours,
  * in the scope, and not wanted, in reverse order. Writes nothing when nothing differs. Lets the event loop run between
  * portions, so the state may be a newer one when it ends: run it again then.
  * @throws ReconcileError when some change could not be made; all others were
  */
-export function applyOverlay(rt: RouteSocket, desired: DesiredState, scope: Scope = {}): Promise<Changes> {
+export async function applyOverlay(
+  rt: RouteSocket,
+  desired: DesiredState,
+  { scope = {}, secrets }: ApplyOptions = {},
+): Promise<Changes> {
   const sysctls = [...desired.links.flatMap((link) => link.sysctls), ...desired.sysctls];
   const devices = new Devices(
     rt,
@@ -29,12 +41,15 @@ export function applyOverlay(rt: RouteSocket, desired: DesiredState, scope: Scop
     desired.links.map(({ name }) => name),
   );
   const context = { rt, scope, devices };
-  return converge([
+  using wireguard = new WireguardPass(devices, desired.wireguard, secrets);
+  return await converge([
     target(overlayLinkKind(context), wantedLinks(desired.links)),
     target(sysctlKind(sysctls), sysctls),
     target(addressKind(context), desired.addresses),
     target(neighbourKind(context), desired.neighbours),
     target(fdbKind(context), desired.fdb),
+    wireguard.devices(),
+    wireguard.peers(),
     target(routeKind(context), desired.routes),
   ]);
 }

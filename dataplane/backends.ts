@@ -11,6 +11,7 @@ const NEEDS: Readonly<Record<string, TunnelDevice | undefined>> = {
   "gre/static": { kind: "gre", gre: { collectMetadata: true } },
   "ipip/flow": { kind: "ipip", ipip: { collectMetadata: true } },
   "ipip/static": { kind: "ipip", ipip: { collectMetadata: true } },
+  wireguard: { kind: "wireguard" },
   "host-gw": undefined,
 };
 

@@ -52,6 +52,7 @@ const KERNEL_OPTIONS = {
   gre: "CONFIG_NET_IPGRE",
   ip6gre: "CONFIG_IPV6_GRE",
   ipip: "CONFIG_NET_IPIP",
+  wireguard: "CONFIG_WIREGUARD",
 } as const satisfies Record<DesiredLink["kind"], string>;
 
 function withReason({ kind }: DesiredLink, make: () => void): void {
@@ -88,6 +89,7 @@ const TUNNEL_PROPERTIES = [
 
 function sameTunnel(held: Link, wanted: DesiredLink): boolean {
   if (held.kind !== wanted.kind) return false;
+  if (wanted.kind === "wireguard") return true; // rtnetlink knows no more of it; see wireguard.ts
   const [a, b] = [tunnelProperties(held), tunnelProperties(wanted)];
   if (TUNNEL_PROPERTIES.some((name) => present(a[name]) !== present(b[name]))) return false;
   return b.collectMetadata === true || present(a.id) === present(b.id);

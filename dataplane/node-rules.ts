@@ -6,13 +6,7 @@ import { nftGeneration } from "../kernel/nftables/generation.ts";
 import { type Nft, openNft } from "../kernel/nftables/nft.ts";
 import type { Address } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
-import {
-  backendsOf,
-  type HostGatewayBackend,
-  type NetworkSpec,
-  type OverlayBackend,
-  type OverlayInput,
-} from "../overlay/network.ts";
+import { backendsOf, type NetworkSpec, type OverlayBackend, type OverlayInput } from "../overlay/network.ts";
 import { ownAddress } from "../overlay/underlay.ts";
 
 const TABLE = "podwire";
@@ -31,9 +25,9 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
     tunnelsOf.set(network.name, its);
     for (const backend of backendsOf(network)) {
       if (backend.type === "host-gw") continue;
-      const key = backend.type === "vxlan" ? backend.port : backend.type;
+      const key = backend.type === "vxlan" || backend.type === "wireguard" ? backend.port : backend.type;
       const tunnel = tunnels.get(key) ?? { formats: new Set(), peers: new Set(), sources: [] };
-      tunnel.formats.add(innerFormat(backend));
+      if (backend.type !== "wireguard") tunnel.formats.add(innerFormat(backend));
       tunnels.set(key, tunnel);
       its.add(tunnel);
     }
@@ -49,7 +43,7 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
   const known = [...tunnels].map(([tunnel, { formats, peers, sources }]) => ({
     tunnel,
     peers: [...peers],
-    inner: { formats: [...formats], sources },
+    ...(formats.size > 0 && { inner: { formats: [...formats], sources } }),
   }));
   return [
     overlayMasquerade({
@@ -71,12 +65,16 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
 
 /** What is taken from peers by one port or protocol. */
 interface Tunnel {
+  /** None where the tunnel itself knows who may send what: WireGuard's keys. */
   readonly formats: Set<InnerFormat>;
   readonly peers: Set<Address>;
   readonly sources: (readonly [Address, Prefix])[];
 }
 
-function innerFormat({ type, mode }: Exclude<OverlayBackend, HostGatewayBackend>): InnerFormat {
+function innerFormat({
+  type,
+  mode,
+}: Extract<OverlayBackend, { readonly type: "vxlan" | "gre" | "ipip" }>): InnerFormat {
   if (type === "ipip") return "ip";
   if (type === "gre") return mode === "flow" ? "gre" : "gre-keyed";
   return mode === "flow" ? "gpe" : "ethernet";

@@ -15,7 +15,13 @@ export interface Scope {
 }
 
 /** Kinds of our tunnels' devices (IFLA_INFO_KIND). */
-const TUNNEL_KINDS: ReadonlySet<string | undefined> = new Set<DesiredLink["kind"]>(["vxlan", "gre", "ip6gre", "ipip"]);
+const TUNNEL_KINDS: ReadonlySet<string | undefined> = new Set<DesiredLink["kind"]>([
+  "vxlan",
+  "gre",
+  "ip6gre",
+  "ipip",
+  "wireguard",
+]);
 
 /** The network in the mark of a device that several networks share. */
 const SHARED = "*";

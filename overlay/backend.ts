@@ -1,5 +1,5 @@
 import { type Prefix, prefixFamily } from "../net/prefix.ts";
-import type { NetworkSpec, OwnLease, Peer, Underlay } from "./network.ts";
+import type { NetworkSpec, OverlayInput, OwnLease, Peer, Underlay } from "./network.ts";
 import type { DesiredState, DesiredSysctl } from "./state.ts";
 
 /** One network as a backend sees it. */
@@ -11,6 +11,7 @@ export interface NetworkContext<Backend = NetworkSpec["backend"]> {
   /** Of this network only. */
   readonly peers: readonly Peer[];
   readonly underlay: Underlay;
+  readonly paired?: OverlayInput["paired"];
 }
 
 /** A backend's part of the desired state, for one network. */
@@ -20,13 +21,14 @@ export type BackendPart = {
     | "addresses"
     | "neighbours"
     | "fdb"
+    | "wireguard"
     | "routes"
     | "refusals"]: DesiredState[Part][number][];
 };
 
 /** A part to fill. */
 export function emptyPart(): BackendPart {
-  return { links: [], addresses: [], neighbours: [], fdb: [], routes: [], refusals: [] };
+  return { links: [], addresses: [], neighbours: [], fdb: [], wireguard: [], routes: [], refusals: [] };
 }
 
 /** Our own subnet of the same family as the peer's; its lowest address is our end of the tunnel. */

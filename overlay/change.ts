@@ -31,6 +31,7 @@ export function keepPrevious(
   part.addresses.push(...previous.addresses);
   part.neighbours.push(...previous.neighbours);
   part.fdb.push(...previous.fdb);
+  part.wireguard.push(...previous.wireguard);
   return { network: network.name, generation, complete: waiting.length === 0 };
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import t from "tap";
+import { parseWireguardPublicKey, wireguardPublicKey } from "../net/wireguard-key.ts";
 import { desiredOverlay } from "./desired.ts";
 import { ipScript } from "./ip-script.ts";
 import { neighbourTableWarnings } from "./neighbour-table.ts";
@@ -26,6 +27,9 @@ function peer(nodeId: string, subnet: string, addresses: string[], more: Partial
   return { network: "pods", nodeId, nodeName: nodeId, subnet, addresses, ...more };
 }
 
+const keyFrom = (first: number) => wireguardPublicKey(Uint8Array.from({ length: 32 }, (_, i) => first + i));
+const BLUE = keyFrom(0x41);
+const CYAN = keyFrom(0x61);
 const flow = { type: "vxlan", mode: "flow" };
 const still = { type: "vxlan", mode: "static" };
 const near = peer("blue", "10.244.2.0/24", ["192.0.2.2"]);
@@ -98,6 +102,41 @@ const CASES: Record<string, Case> = {
     networks: [network("pods", [V4], { ...still, directRouting: true })],
     own: { pods: ["10.244.1.0/24"] },
     peers: [near, far],
+  },
+  "wireguard-dual-stack": {
+    underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+    networks: [network("pods", [V4, V6], { type: "wireguard" })],
+    own: { pods: ["10.244.1.0/24", "fd00:244:0:1::/64"] },
+    peers: [
+      peer("blue", "10.244.2.0/24", ["192.0.2.2", "2001:db8::2"], { publicKey: BLUE }),
+      peer("blue", "fd00:244:0:2::/64", ["192.0.2.2", "2001:db8::2"], { publicKey: BLUE }),
+      peer("cyan", "fd00:244:0:3::/64", ["2001:db8::3"], { publicKey: CYAN }),
+      peer("dusk", "10.244.4.0/24", ["192.0.2.4"]),
+    ],
+  },
+  "wireguard-two-networks": {
+    underlay: ["2001:db8::1/64"],
+    networks: [
+      network("pods", [V4], { type: "wireguard" }),
+      network("storage", ["10.99.0.0/16"], { type: "wireguard", mtu: 1400 }),
+      network("apart", ["10.98.0.0/16"], { type: "wireguard", port: 51900 }),
+    ],
+    own: { pods: ["10.244.1.0/24"], storage: ["10.99.1.0/24"], apart: ["10.98.1.0/24"] },
+    peers: [
+      peer("blue", "10.244.2.0/24", ["2001:db8::2"], { publicKey: BLUE }),
+      peer("blue", "10.99.2.0/24", ["2001:db8::2"], { publicKey: BLUE, network: "storage" }),
+      peer("blue", "10.98.2.0/24", ["2001:db8::2"], { publicKey: BLUE, network: "apart" }),
+      peer("cyan", "10.244.3.0/24", ["192.0.2.3"], { publicKey: CYAN }),
+    ],
+  },
+  "wireguard-direct-routing": {
+    underlay: ["192.0.2.1/24"],
+    networks: [network("pods", [V4], { type: "wireguard", directRouting: true })],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [
+      { ...near, publicKey: BLUE },
+      { ...far, publicKey: CYAN },
+    ],
   },
   "gre-flow-dual-stack": {
     underlay: ["192.0.2.1/24", "2001:db8::1/64"],
@@ -232,6 +271,29 @@ t.test(
     t.match(links("198.51.100.3"), [/^pwg[0-9a-f]{12}$/]);
   },
 );
+
+t.test("wireguard: a peer is refused, and told why, until its preshared key is there", async (t) => {
+  const test = CASES["wireguard-two-networks"];
+  if (test === undefined) throw new Error("no such case");
+  const { input: checked } = input(test);
+  const state = (keys: readonly string[]) =>
+    desiredOverlay({ ...checked, paired: new Set(keys.map(parseWireguardPublicKey)) });
+  t.strictSame(
+    state([BLUE]).wireguard.map(({ device, peers }) => [device, peers.length]),
+    [
+      ["pwwg51820", 1],
+      ["pwwg51900", 1],
+    ],
+  );
+  t.strictSame(
+    state([CYAN]).wireguard.flatMap(({ peers }) => peers),
+    [],
+  );
+  t.match(state([CYAN]).refusals, [
+    /10\.244\.2\.0\/24 of node "blue" is not routed: no controller has sent .* preshared key/,
+  ]);
+  t.notOk(state([CYAN]).routes.some(({ device }) => device !== undefined));
+});
 
 t.test("a node without a subnet makes nothing", async (t) => {
   const test = CASES["flow-ipv4"];

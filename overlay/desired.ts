@@ -8,6 +8,7 @@ import { podMtu } from "./mtu.ts";
 import { backendsOf, type NetworkSpec, type OverlayBackend, type OverlayInput, type Peer } from "./network.ts";
 import type { ChangeProgress, DesiredLink, DesiredRoute, DesiredState, DesiredSysctl } from "./state.ts";
 import { vxlan } from "./vxlan.ts";
+import { mergeWireguard, wireguard } from "./wireguard.ts";
 
 type Type = OverlayBackend["type"];
 type BackendOf<T extends Type> = Extract<OverlayBackend, { readonly type: T }>;
@@ -17,6 +18,7 @@ const BACKENDS: { readonly [T in Type]: (context: NetworkContext<BackendOf<T>>) 
   vxlan,
   gre,
   ipip,
+  wireguard,
   "host-gw": hostGateway,
 };
 
@@ -41,7 +43,8 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
     const own = input.leases.find((lease) => lease.network === network.name);
     if (own === undefined || own.subnets.length === 0) continue;
     const peers = peersOf.get(network.name) ?? [];
-    const context = { nodeId: input.nodeId, network, own, peers, underlay: input.underlay };
+    const { nodeId, underlay, paired } = input;
+    const context = { nodeId, network, own, peers, underlay, paired };
     const part = backendPart(network.backend, context);
     const { change } = network;
     const before = change && { ...network, backend: change.previous };
@@ -63,6 +66,7 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
     addresses: parts.flatMap((part) => part.addresses),
     neighbours: parts.flatMap((part) => part.neighbours),
     fdb: parts.flatMap((part) => part.fdb),
+    wireguard: mergeWireguard(parts.flatMap((part) => part.wireguard)),
     routes: parts.flatMap((part) => part.routes),
     sysctls: parts.length === 0 ? [] : nodeSysctls(input),
     podMtu: mtus,

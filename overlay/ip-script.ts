@@ -1,7 +1,16 @@
 import { ROUTE_PROTOCOL } from "../kernel/mark.ts";
 import { familyOf } from "../net/address.ts";
+import { formatEndpoint } from "../net/endpoint.ts";
 import { prefixFamily } from "../net/prefix.ts";
-import type { DesiredAddress, DesiredLink, DesiredRoute, DesiredState, DesiredSysctl, TunnelDevice } from "./state.ts";
+import type {
+  DesiredAddress,
+  DesiredLink,
+  DesiredRoute,
+  DesiredState,
+  DesiredSysctl,
+  DesiredWireguard,
+  TunnelDevice,
+} from "./state.ts";
 
 /**
  * The state as the commands of ip(8), bridge(8) and sysctl(8) that would make it, in their order. For people and tests:
@@ -17,6 +26,7 @@ export function ipScript(state: DesiredState): string[] {
         `ip neighbour replace ${address} lladdr ${mac} dev ${device} nud permanent protocol ${ROUTE_PROTOCOL}`,
     ),
     ...state.fdb.map(({ device, mac, dst }) => `bridge fdb replace ${mac} dev ${device} dst ${dst} self permanent`),
+    ...state.wireguard.flatMap(wireguardLines),
     ...state.routes.map(routeLine),
     ...Object.entries(state.podMtu).map(([network, mtu]) => `# pods of network ${network} have MTU ${mtu}`),
     ...state.refusals.map((refusal) => `# ${refusal}`),
@@ -45,6 +55,7 @@ function tunnelWords(device: TunnelDevice): string {
       !collectMetadata && !learning && "nolearning",
     );
   }
+  if (device.kind === "wireguard") return "";
   const { collectMetadata, local, remote } = device.kind === "ipip" ? device.ipip : device.gre;
   const { outputKey, noEncapLimit } = device.kind === "ipip" ? {} : device.gre;
   return words(
@@ -58,6 +69,17 @@ function tunnelWords(device: TunnelDevice): string {
 
 function addressLine({ device, address }: DesiredAddress): string {
   return words(`ip address replace ${address} dev ${device}`, prefixFamily(address) === 6 && "nodad");
+}
+
+/** Of wg(8), which reads the private key from the agent's file. Preshared keys stand in no state, and so not here. */
+function wireguardLines({ device, listenPort, peers }: DesiredWireguard): string[] {
+  return [
+    `wg set ${device} listen-port ${listenPort} private-key /var/lib/podwire/agent/wireguard-key`,
+    ...peers.map(({ publicKey, endpoint, allowedIps }) => {
+      const where = formatEndpoint({ host: endpoint.address, port: endpoint.port });
+      return `wg set ${device} peer ${publicKey} endpoint ${where} allowed-ips ${allowedIps.join()}`;
+    }),
+  ];
 }
 
 function sysctlLine({ key, value, onlyFrom }: DesiredSysctl): string {

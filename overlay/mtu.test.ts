@@ -9,6 +9,7 @@ const POD6 = ["fd00:244::/48"];
 const flow = { type: "vxlan", mode: "flow" };
 const gre = { type: "gre", mode: "flow" };
 const keyed = { type: "gre", mode: "static" };
+const wireguard = { type: "wireguard" };
 const still = { type: "vxlan", mode: "static" };
 
 type Row = [what: string, backend: UncheckedNetwork["backend"], cidrs: string[], underlay: string[], mtu: number];
@@ -31,6 +32,9 @@ const rows: readonly Row[] = [
   ["gre static over both takes IPv4", keyed, [...POD4, ...POD6], [...IPV6, ...IPV4], 1472],
   ["ipip flow", { type: "ipip", mode: "flow" }, POD4, IPV4, 1480],
   ["ipip static", { type: "ipip", mode: "static" }, POD4, [...IPV6, ...IPV4], 1480],
+  ["wireguard over IPv4", wireguard, POD4, IPV4, 1440],
+  ["wireguard over IPv6", wireguard, POD6, IPV6, 1420],
+  ["wireguard over both takes IPv4", wireguard, [...POD4, ...POD6], [...IPV6, ...IPV4], 1440],
   ["host-gw", { type: "host-gw" }, POD4, IPV4, 1500],
   ["a network's own bound", { ...flow, mtu: 1400 }, POD4, IPV4, 1400],
   ["a bound above what fits", { ...flow, mtu: 9000 }, POD4, IPV4, 1464],

@@ -1,6 +1,7 @@
 import type { Address } from "../net/address.ts";
 import type { Mac } from "../net/mac.ts";
 import type { Prefix } from "../net/prefix.ts";
+import type { WireguardPublicKey } from "../net/wireguard-key.ts";
 
 /** VXLAN: `flow` is GPE with one route a peer, `static` is flannel's wire format. */
 export interface VxlanBackend {
@@ -36,13 +37,23 @@ export interface IpipBackend {
   readonly mtu?: number;
 }
 
+/** WireGuard: everything between nodes is encrypted, but for what `directRouting` takes past it. */
+export interface WireguardBackend {
+  readonly type: "wireguard";
+  /** UDP port; networks of one port share a device. */
+  readonly port: number;
+  /** Peers on our own segment are reached without a tunnel, and so without encryption. */
+  readonly directRouting: boolean;
+  readonly mtu?: number;
+}
+
 /** Plain routes by way of the peers' own addresses; every peer must be on our segment. */
 export interface HostGatewayBackend {
   readonly type: "host-gw";
   readonly mtu?: number;
 }
 
-export type OverlayBackend = VxlanBackend | GreBackend | IpipBackend | HostGatewayBackend;
+export type OverlayBackend = VxlanBackend | GreBackend | IpipBackend | WireguardBackend | HostGatewayBackend;
 
 /** A cluster network: the CIDRs from which nodes get subnets, and how nodes reach each other's. */
 export interface NetworkSpec {
@@ -93,6 +104,8 @@ export interface Peer {
   readonly vtepMac?: Mac;
   /** The newest generation of the network's backend that it takes; 0 when absent. */
   readonly receives?: number;
+  /** Its node's WireGuard key; absent: the node has told none. */
+  readonly publicKey?: WireguardPublicKey;
 }
 
 /** Our interface to the other nodes. */
@@ -110,4 +123,6 @@ export interface OverlayInput {
   readonly leases: readonly OwnLease[];
   readonly peers: readonly Peer[];
   readonly underlay: Underlay;
+  /** The WireGuard keys of nodes with which this one shares a preshared key; absent: none are used. */
+  readonly paired?: ReadonlySet<WireguardPublicKey> | undefined;
 }

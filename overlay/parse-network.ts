@@ -18,7 +18,7 @@ export interface UncheckedBackend {
   readonly mode?: string;
   /** Of vxlan, and the key of gre in static mode: 1 when 0 or absent. */
   readonly vni?: number;
-  /** 4790 (flow) or 8472 (static) when 0 or absent. */
+  /** UDP; 4790 (flow), 8472 (static) or 51820 (wireguard) when 0 or absent. */
   readonly port?: number;
   readonly directRouting?: boolean;
   /** Computed when 0 or absent. */
@@ -43,8 +43,8 @@ export interface Parsed<T> {
   readonly refusals: readonly string[];
 }
 
-/** IANA: 4790 VXLAN-GPE. Linux, and so flannel: 8472. */
-export const DEFAULT_PORT = { flow: 4790, static: 8472 } as const;
+/** IANA: 4790 VXLAN-GPE. Linux, and so flannel: 8472. What WireGuard's own tools and everybody take: 51820. */
+export const DEFAULT_PORT = { flow: 4790, static: 8472, wireguard: 51820 } as const;
 
 /** So that the mark with the name fits into a link's alias of 255 bytes. */
 const MAX_NAME_LENGTH = 200;
@@ -180,8 +180,12 @@ function readBackend({ type, mode, vni, port, directRouting, mtu }: UncheckedBac
   if (mtu) checkMtu(mtu, "backend.mtu");
   const bound = mtu ? { mtu } : {};
   if (type === "host-gw") return { type, ...bound };
+  if (type === "wireguard") {
+    const udpPort = integer(port || DEFAULT_PORT.wireguard, 0xffff, "backend.port");
+    return { type, port: udpPort, directRouting: directRouting ?? false, ...bound };
+  }
   if (type !== "vxlan" && type !== "gre" && type !== "ipip" && type !== "") {
-    throw new RangeError(`backend.type ${quote(type)} is not "vxlan", "gre", "ipip" or "host-gw"`);
+    throw new RangeError(`backend.type ${quote(type)} is not "vxlan", "gre", "ipip", "wireguard" or "host-gw"`);
   }
   const chosen = mode || "flow";
   if (chosen !== "flow" && chosen !== "static") {
@@ -227,6 +231,9 @@ function refuseClash(a: OverlayBackend, b: OverlayBackend, other?: string): void
   }
   if (a.type === "vxlan" && b.type === "vxlan" && a.port === b.port && a.mode !== b.mode) {
     throw new RangeError(`UDP port ${a.port} is ${whose}, whose mode is "${b.mode}"`);
+  }
+  if ("port" in a && "port" in b && a.port === b.port && a.type !== b.type) {
+    throw new RangeError(`UDP port ${a.port} is ${whose}, whose type is "${b.type}"`);
   }
   if (other === undefined) return;
   if (a.type === "gre" && b.type === "gre" && a.mode === "static" && b.mode === "static" && a.key === b.key) {

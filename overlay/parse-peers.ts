@@ -1,6 +1,7 @@
 import { type Address, familyOf, parseAddress } from "../net/address.ts";
 import { isGroupMac, type Mac, parseMac } from "../net/mac.ts";
 import { parseNetwork, prefixAddress } from "../net/prefix.ts";
+import { parseWireguardPublicKey, type WireguardPublicKey } from "../net/wireguard-key.ts";
 import { backendsOf, type NetworkSpec, type OwnLease, type Peer, type Underlay } from "./network.ts";
 import { checkSubnet, checkUnderlayAddress, oneLine, type Parsed, quote } from "./parse-network.ts";
 import { type Span, spanContains, spanOf, spansOverlap } from "./span.ts";
@@ -17,6 +18,8 @@ export interface UncheckedPeer {
   readonly subnet: string;
   /** Empty or absent: derived. */
   readonly vtepMac?: string;
+  /** Its node's WireGuard key; empty or absent: none. */
+  readonly publicKey?: string;
   /** The newest generation of the network's backend that it takes. */
   readonly receives?: number;
   /** The store revision that granted it: of two claims the older one holds. */
@@ -29,6 +32,8 @@ export interface PeerContext {
   readonly networks: readonly NetworkSpec[];
   readonly leases: readonly OwnLease[];
   readonly underlay: Underlay;
+  /** Our own WireGuard key; absent: we have none. */
+  readonly publicKey?: WireguardPublicKey | undefined;
 }
 
 /** Checks our own subnets: inside the network's CIDRs, and not over our own underlay address. */
@@ -93,8 +98,9 @@ function parsePeer(unchecked: UncheckedPeer, place: Place): Claim {
   for (const span of spans) checkUnderlayAddress(span);
   const peer = { network, nodeId, nodeName, addresses, subnet: subnet.prefix };
   const mac = unchecked.vtepMac ? { vtepMac: parseVtepMac(unchecked.vtepMac) } : {};
+  const key = unchecked.publicKey ? { publicKey: parseWireguardPublicKey(unchecked.publicKey) } : {};
   const receives = unchecked.receives ? { receives: unchecked.receives } : {};
-  return { peer: { ...peer, ...mac, ...receives }, subnet, addresses: spans };
+  return { peer: { ...peer, ...mac, ...key, ...receives }, subnet, addresses: spans };
 }
 
 function parseVtepMac(text: string): Mac {
@@ -150,13 +156,19 @@ class Claims {
   readonly #coverable = new SpanIndex<string>();
   readonly #macs = new Map<string, Holder>();
   readonly #staticNetworks: ReadonlySet<string>;
+  readonly #keys = new Map<WireguardPublicKey, Holder>();
+  readonly #keyedNetworks: ReadonlySet<string>;
   readonly #place: Place;
 
-  constructor({ nodeId, networks, leases, underlay }: PeerContext, place: Place) {
+  constructor({ nodeId, networks, leases, underlay, publicKey }: PeerContext, place: Place) {
     this.#place = place;
     this.#staticNetworks = new Set(networks.filter(isStatic).map(({ name }) => name));
     for (const { subnets } of leases) for (const each of subnets) this.#subnets.add(spanOf(each), `our own ${each}`);
     const self = { nodeId, description: "this node" };
+    this.#keyedNetworks = new Set(
+      networks.filter(({ backend }) => backend.type === "wireguard").map(({ name }) => name),
+    );
+    if (publicKey !== undefined) this.#keys.set(publicKey, self);
     for (const address of underlay.addresses) this.#addresses.set(prefixAddress(address), self);
     for (const name of this.#staticNetworks) this.#macs.set(`${name} ${vtepMac(name, nodeId)}`, self);
   }
@@ -175,11 +187,14 @@ class Claims {
       const inside = spanContains(subnet, address) ? "the subnet itself" : this.#subnets.findOverlap(address);
       if (inside !== undefined) throw new RangeError(`its underlay address ${text} lies in ${inside}`);
     }
+    const key = this.#keyedNetworks.has(peer.network) ? peer.publicKey : undefined;
+    if (key !== undefined) refuseTaken(this.#keys.get(key), peer, `its WireGuard key ${key}`);
     if (mac !== undefined) refuseTaken(this.#macs.get(macKey), peer, `its VTEP MAC ${mac}`);
 
     const holder = { nodeId: peer.nodeId, description: `node ${quote(peer.nodeName)}` };
     this.#subnets.add(subnet, `${peer.subnet} of ${holder.description}`);
     if (mac !== undefined) this.#macs.set(macKey, holder);
+    if (key !== undefined) this.#keys.set(key, holder);
     for (const address of addresses) {
       const text = prefixAddress(address.prefix);
       this.#addresses.set(text, holder);

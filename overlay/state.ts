@@ -5,6 +5,7 @@ import type { IpEncap } from "../kernel/rtnetlink/route.ts";
 import type { Address } from "../net/address.ts";
 import type { Mac } from "../net/mac.ts";
 import type { Prefix } from "../net/prefix.ts";
+import type { WireguardPublicKey } from "../net/wireguard-key.ts";
 
 /** What the kernel should hold for the overlays: plain data with device names. Everything carries our marks. */
 export interface DesiredState {
@@ -12,7 +13,9 @@ export interface DesiredState {
   readonly addresses: readonly DesiredAddress[];
   readonly neighbours: readonly DesiredNeighbour[];
   readonly fdb: readonly DesiredFdbEntry[];
-  /** To be put after neighbours and FDB, or the first packets are lost. */
+  /** One a device. */
+  readonly wireguard: readonly DesiredWireguard[];
+  /** To be put after neighbours, FDB and WireGuard peers, or the first packets are lost. */
   readonly routes: readonly DesiredRoute[];
   /** The node's own, to be written in this order, before the routes. */
   readonly sysctls: readonly DesiredSysctl[];
@@ -35,7 +38,8 @@ export interface ChangeProgress {
 export type TunnelDevice =
   | { readonly kind: "vxlan"; readonly vxlan: Vxlan }
   | { readonly kind: "gre" | "ip6gre"; readonly gre: Gre }
-  | { readonly kind: "ipip"; readonly ipip: Ipip };
+  | { readonly kind: "ipip"; readonly ipip: Ipip }
+  | { readonly kind: "wireguard" };
 
 /** A tunnel device, to be made, given its sysctls, and set up. */
 export type DesiredLink = TunnelDevice & {
@@ -66,6 +70,21 @@ export interface DesiredFdbEntry {
   readonly device: string;
   readonly mac: Mac;
   readonly dst: Address;
+}
+
+/** What a WireGuard device holds. The private and the preshared keys are given to the dataplane apart; they stand in no state. */
+export interface DesiredWireguard {
+  readonly device: string;
+  readonly listenPort: number;
+  /** Each key once. */
+  readonly peers: readonly DesiredWireguardPeer[];
+}
+
+export interface DesiredWireguardPeer {
+  readonly publicKey: WireguardPublicKey;
+  readonly endpoint: { readonly address: Address; readonly port: number };
+  /** What is sent to it, and the only sources that are taken from it. */
+  readonly allowedIps: readonly Prefix[];
 }
 
 /** In the main table with our route protocol. Key: dst and metric. */

@@ -55,6 +55,7 @@ const lease = (subnet: Partial<Subnet> & Pick<Subnet, "subnet">): Subnet => ({
   revision: 7,
   receives: 0,
   sends: 0,
+  publicKey: "",
   ...subnet,
 });
 

@@ -149,7 +149,7 @@ t.test("S11: networks that cannot be are refused with key, value and advice", as
     [{ backend: { type: "gre", mode: "x", vni: 0, port: 0, directRouting: false, mtu: 0 } }, /backend\.mode: "x"/],
     [
       { backend: { type: "udp", mode: "", vni: 0, port: 0, directRouting: false, mtu: 0 } },
-      /backend\.type: "udp" is unknown; use vxlan, gre, ipip or host-gw/,
+      /backend\.type: "udp" is unknown; use vxlan, gre, ipip, wireguard or host-gw/,
     ],
     [{ backend: { type: "vxlan", mode: "x", vni: 0, port: 0, directRouting: false, mtu: 0 } }, /backend\.mode: "x"/],
     [{ backend: { type: "vxlan", mode: "flow", vni: 1 << 24, port: 0, directRouting: false, mtu: 0 } }, /backend\.vni/],

@@ -106,7 +106,8 @@ export class Admin {
       if (node !== undefined) this.#refuseSecond(network, subnet, node);
       draft.requireNetwork(network);
       const createdAt = this.#options.clock.now();
-      const owner = { nodeId: node?.id ?? "", nodeName: node?.name ?? who, addresses: node?.addresses ?? [] };
+      const { id: nodeId = "", name: nodeName = who, addresses = [], publicKey = "" as const } = node ?? {};
+      const owner = { nodeId, nodeName, addresses, publicKey };
       draft.createSubnet(key, { ...owner, reserved: true, expiresAt: 0, createdAt });
     });
     return this.#options.mirror.state.subnets.get(key) ?? notFound(`subnet: ${subnet} was released meanwhile`);

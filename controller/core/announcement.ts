@@ -16,6 +16,7 @@ import {
   checkName,
   checkNodeAddresses,
   checkPrefix,
+  checkPublicKey,
   checkText,
 } from "./validate.ts";
 
@@ -70,6 +71,7 @@ export function checkHello(hello: Hello__Output, state: State): Claim {
     backends: checkList("backends", hello.backends, 16, (key, item) => checkText(key, item, 64)),
     version: checkText("version", hello.version, 64),
     bootId: checkText("boot_id", hello.bootId, 64),
+    publicKey: ownKey(nodeId, checkPublicKey("public_key", hello.publicKey), state),
     networks: networks.length === 0 ? "all" : networks,
     held: checkHeld(hello.held),
   };
@@ -135,6 +137,16 @@ function checkCondition(key: string, condition: Condition__Output): Condition {
     reason: checkText(`${key}.reason`, condition.reason, 253),
     message: checkText(`${key}.message`, condition.message, 4096),
   };
+}
+
+/** Two nodes of one key could not be told apart by their peers. */
+function ownKey(nodeId: string, publicKey: Claim["publicKey"], state: State): Claim["publicKey"] {
+  const holder = publicKey === "" ? undefined : state.nodeWithPublicKey(publicKey);
+  if (holder === undefined || holder.id === nodeId) return publicKey;
+  throw new RequestError(
+    "ALREADY_EXISTS",
+    `public_key: ${publicKey} is that of node "${holder.name}" (id ${holder.id}); give this machine a key of its own: delete wireguard-key in its --state-dir and restart podwire-agent`,
+  );
 }
 
 function refuseInsideNetwork(addresses: readonly Address[], state: State): void {

@@ -20,14 +20,19 @@ export function withFreeVni(
   asked: { readonly vni?: number },
 ): BackendRecord {
   if (backend.type === "host-gw" || (backend.type === "gre" && backend.mode === "flow")) return backend;
-  const others = [...networks]
-    .flatMap(uses)
-    .filter(
-      ({ backend: other }) =>
-        other.port === backend.port &&
-        other.type === backend.type &&
-        (backend.type !== "gre" || other.mode === backend.mode),
-    );
+  const used = [...networks].flatMap(uses);
+  const crossing = used.find(({ backend: other }) => other.port === backend.port && other.type !== backend.type);
+  if (backend.port !== 0 && crossing !== undefined) {
+    const why = `serves network "${crossing.name}", which is of type ${crossing.backend.type}; choose another port`;
+    return invalid("backend.port", backend.port, why);
+  }
+  if (backend.type === "wireguard") return backend; // networks of one port share a device and its peers
+  const others = used.filter(
+    ({ backend: other }) =>
+      other.port === backend.port &&
+      other.type === backend.type &&
+      (backend.type !== "gre" || other.mode === backend.mode),
+  );
   const mixed = others.find((other) => other.backend.mode !== backend.mode);
   if (mixed !== undefined) return refuseMixed(backend, mixed);
   if (backend.type === "ipip") return backend;

@@ -8,6 +8,7 @@ import { Health, type StoreReplacedError } from "./health.ts";
 import type { Log } from "./log.ts";
 import { Mirror } from "./mirror.ts";
 import { Notifier } from "./notifier.ts";
+import { SecretKeeper } from "./secrets.ts";
 import { type NodeTransport, Session } from "./session.ts";
 import { Sessions } from "./sessions.ts";
 import { Sweeper } from "./sweep.ts";
@@ -24,6 +25,10 @@ export interface ControllerOptions {
   readonly leaseTtl: number;
   /** A number in [0, 1). */
   readonly random: () => number;
+  /** Between two secrets of WireGuard's preshared keys, in milliseconds. */
+  readonly secretRotation: number;
+  /** 32 random bytes. */
+  readonly randomKey: () => Uint8Array;
   /** The controller cannot go on and must be started anew; what it told nodes stands. */
   readonly onFatal: (error: StoreReplacedError) => void;
 }
@@ -39,6 +44,7 @@ export class Controller {
   readonly sweeper: Sweeper;
   readonly completer: Completer;
   readonly health: Health;
+  readonly secrets: SecretKeeper;
   readonly #options: ControllerOptions;
   readonly #streams = new Set<Session>();
   /** When nodes that are gone were last heard of, by id. */
@@ -48,9 +54,10 @@ export class Controller {
   /** Networks that do not exist and of which nodes hold subnets. */
   readonly #missing = new Set<string>();
   #seenRevision = 0;
+  #seenSecrets = 0;
 
   constructor(options: ControllerOptions) {
-    const { store, clock, log, leaseTtl, random, onFatal } = options;
+    const { store, clock, log, leaseTtl, random, onFatal, secretRotation: rotation, randomKey } = options;
     // Of this controller only: a node that another replica serves counts as gone here. Its lease is safe all the same, since
     // nothing but time takes leases away; only a clash of addresses (F11) between nodes of two replicas goes unnoticed.
     const isLive = (nodeId: string) => this.sessions.get(nodeId) !== undefined;
@@ -63,6 +70,7 @@ export class Controller {
     this.notifier = new Notifier(clock);
     this.sweeper = new Sweeper({ store, mirror: this.mirror, clock, log, leaseTtl, isLive });
     this.completer = new Completer({ store, mirror: this.mirror, clock, log });
+    this.secrets = new SecretKeeper({ store, mirror: this.mirror, clock, log, rotation, randomKey });
     this.mirror.onChange(() => this.#stateChanged());
     this.mirror.onChange(() => this.completer.changed());
   }
@@ -72,11 +80,12 @@ export class Controller {
     await this.mirror.start();
     this.sweeper.start();
     this.health.start();
+    this.secrets.start();
   }
 
   /** A node opened a stream; hand the session its messages, and call `end` when the stream is gone. */
   connect(transport: NodeTransport): Session {
-    const { mirror, allocator, distributor, sessions } = this;
+    const { mirror, allocator, distributor, sessions, secrets } = this;
     const { clock, log, leaseTtl } = this.#options;
     const session: Session = new Session(
       {
@@ -95,6 +104,7 @@ export class Controller {
         clock,
         log,
         leaseTtl,
+        secrets,
         holders: this.#holders,
         changed: (kind) => this.notifier.changed(kind),
         noteHeld: (network) => this.#noteHeld(network),
@@ -114,6 +124,7 @@ export class Controller {
     this.sweeper.close();
     this.completer.close();
     this.health.close();
+    this.secrets.close();
     this.distributor.close();
     this.mirror.close();
     for (const session of [...this.#streams]) session.end(undefined);
@@ -128,6 +139,16 @@ export class Controller {
     this.#options.log.warn({ network }, `a node holds a subnet of it, but this network does not exist; ${advice}`);
   }
 
+  #pairKeysChanged(): void {
+    const { state } = this.mirror;
+    const rekeyed = state.takeRekeyed();
+    this.secrets.look();
+    if (rekeyed.size === 0 && state.secretsRevision === this.#seenSecrets) return;
+    this.#seenSecrets = state.secretsRevision;
+    for (const session of this.#streams) session.rekeyed(rekeyed);
+    this.distributor.changed();
+  }
+
   #stateChanged(): void {
     const { changes, networks, nodes } = this.mirror.state;
     const news = changes.since(this.#seenRevision);
@@ -136,6 +157,7 @@ export class Controller {
       for (const id of this.#lastSeen.keys()) if (!nodes.has(id)) this.#lastSeen.delete(id);
     }
     this.notifier.changed("nodes");
+    this.#pairKeysChanged();
     if (news?.length === 0) return;
     this.distributor.changed();
     this.notifier.changed("subnets");

@@ -2,6 +2,7 @@ import type { ControllerMessage } from "../../proto/gen/podwire/v1/ControllerMes
 import type { Clock, Timer } from "./clock.ts";
 import type { Lease } from "./leases.ts";
 import { leaseMessage, networkMessage, subnetMessage } from "./message.ts";
+import type { PairKeyFeed } from "./pair-keys.ts";
 import { KEYS, parseSubnetPath } from "./record.ts";
 import { isRouted, type State } from "./state.ts";
 
@@ -179,6 +180,7 @@ export class Stream {
   readonly #transport: Transport;
   readonly #distributor: Distributor;
   readonly #leases = new Map<string, Lease & { ttl: number }>();
+  #pairKeys: PairKeyFeed | undefined;
   #revision: number | undefined;
   #ready = false;
   #busy = false;
@@ -192,6 +194,11 @@ export class Stream {
   /** Sends a lease before anything else; one that still waits is replaced. `ttl` in milliseconds. */
   lease(lease: Lease, ttl: number): void {
     this.#leases.set(lease.network, { ...lease, ttl });
+  }
+
+  /** Has preshared keys sent before the state that needs them. */
+  pairKeys(feed: PairKeyFeed): void {
+    this.#pairKeys = feed;
   }
 
   /** From now on, state may follow the leases. */
@@ -209,8 +216,14 @@ export class Stream {
       this.#send(this.#distributor.encode({ lease: leaseMessage(lease, lease.ttl) }));
       return;
     }
-    const release = this.#revision === undefined ? this.#distributor.takeSnapshotTurn(this) : () => {};
+    const isLarge = this.#revision === undefined || this.#pairKeys?.isFirst === true;
+    const release = isLarge ? this.#distributor.takeSnapshotTurn(this) : () => {};
     if (release === undefined) return;
+    const secrets = this.#pairKeys?.next();
+    if (secrets !== undefined) {
+      this.#send(this.#distributor.encode({ secrets }), release);
+      return;
+    }
     const next = this.#distributor.next(this.#revision);
     if (next === undefined) {
       release();

@@ -1,5 +1,6 @@
 import type { Address } from "../../net/address.ts";
 import { contains, type Prefix, prefixFamily } from "../../net/prefix.ts";
+import type { WireguardPublicKey } from "../../net/wireguard-key.ts";
 import type { Progress } from "./announcement.ts";
 import { Draft } from "./draft.ts";
 import { RequestError } from "./error.ts";
@@ -22,6 +23,8 @@ export interface Claim {
   readonly backends: readonly string[];
   readonly version: string;
   readonly bootId: string;
+  /** Of its WireGuard; "": none. */
+  readonly publicKey: WireguardPublicKey | "";
   /** Networks to join; those that do not exist are passed over. */
   readonly networks: readonly string[] | "all";
   readonly held: readonly Held[];
@@ -96,7 +99,7 @@ class Planner {
 
   /** Brings the node's record and the addresses on all its subnets up to date. */
   announce(): void {
-    const { nodeId, nodeName, addresses, progress } = this.#claim;
+    const { nodeId, nodeName, addresses, publicKey, progress } = this.#claim;
     const known = this.#state.nodes.get(nodeId);
     if (known === undefined || !sameNode(known, this.#claim)) this.#putNode();
     for (const subnet of this.#state.subnetsOfNode(nodeId)) {
@@ -106,10 +109,11 @@ class Planner {
       const same =
         subnet.nodeName === nodeName &&
         subnet.addresses.join() === addresses.join() &&
+        subnet.publicKey === publicKey &&
         subnet.vtepMac === undefined &&
         told.receives === receives &&
         told.sends === sends;
-      if (!same) this.#update(subnet, { nodeName, addresses, ...told });
+      if (!same) this.#update(subnet, { nodeName, addresses, publicKey, ...told });
     }
     for (const address of addresses) this.#takeAddress(address);
   }
@@ -196,11 +200,12 @@ class Planner {
   /** Finds a subnet in the CIDR: one set aside for this node, or a free one. False when there is none. */
   #obtain(network: Network, cidr: Prefix): boolean {
     if (this.draft.isFull || this.#restored.has(cidr)) return true; // the next round sees it
-    const { nodeName, addresses, nodeId } = this.#claim;
+    const { nodeName, addresses, nodeId, publicKey } = this.#claim;
     const aside = this.#state.setAside(network.name, cidr, nodeName, addresses);
     if (aside !== undefined) {
       this.draft.requireNetwork(network);
-      this.#update(aside, { nodeId, nodeName, addresses, ...(aside.reserved ? {} : { expiresAt: this.#expiry() }) });
+      const expiry = aside.reserved ? {} : { expiresAt: this.#expiry() };
+      this.#update(aside, { nodeId, nodeName, addresses, publicKey, ...expiry });
       this.#putNode();
       return true;
     }
@@ -218,12 +223,13 @@ class Planner {
 
   #create(network: Network, subnet: Prefix): void {
     if (this.draft.isFull) return;
-    const { nodeId, nodeName, addresses } = this.#claim;
+    const { nodeId, nodeName, addresses, publicKey } = this.#claim;
     this.draft.requireNetwork(network);
     this.draft.createSubnet(subnetKey(network.name, subnet), {
       nodeId,
       nodeName,
       addresses,
+      publicKey,
       reserved: false,
       expiresAt: this.#expiry(),
       createdAt: this.#options.now,
@@ -245,10 +251,13 @@ class Planner {
   }
 
   #putNode(): void {
-    const { nodeId, nodeName, addresses, backends, version, bootId } = this.#claim;
+    const { nodeId, nodeName, addresses, backends, version, bootId, publicKey } = this.#claim;
     const known = this.#state.nodes.get(nodeId);
     const createdAt = known?.createdAt ?? this.#options.now;
-    this.draft.putNode(nodeId, known, { name: nodeName, addresses, backends, version, bootId, createdAt });
+    // A key that is new to the cluster has no tunnel yet that an older secret keeps up.
+    const secretsEpoch = known?.publicKey === publicKey ? known.secretsEpoch : (this.#state.secrets.at(-1)?.epoch ?? 0);
+    const record = { name: nodeName, addresses, backends, version, bootId, createdAt, publicKey, secretsEpoch };
+    this.draft.putNode(nodeId, known, record);
   }
 
   /** An address belongs to one node: takes it from a node that is gone. */
@@ -256,8 +265,8 @@ class Planner {
     const other = this.#state.nodeWithAddress(address);
     if (other === undefined || other.id === this.#claim.nodeId || this.#options.isLive(other.id)) return;
     const addresses = other.addresses.filter((one) => one !== address);
-    const { name, backends, version, bootId, createdAt } = other;
-    this.draft.putNode(other.id, other, { name, backends, version, bootId, createdAt, addresses });
+    const { id, createRevision: _, modRevision: __, ...record } = other;
+    this.draft.putNode(id, other, { ...record, addresses });
     for (const subnet of this.#state.subnetsOfNode(other.id)) {
       if (subnet.addresses.includes(address)) this.draft.updateSubnet(subnet, { addresses });
     }
@@ -273,6 +282,7 @@ function sameNode(known: NodeRecord, claim: Claim): boolean {
     known.name === claim.nodeName &&
     known.version === claim.version &&
     known.bootId === claim.bootId &&
+    known.publicKey === claim.publicKey &&
     known.addresses.join() === claim.addresses.join() &&
     known.backends.join() === claim.backends.join()
   );

@@ -46,5 +46,6 @@ export function subnetMessage(subnet: Subnet): SubnetMessage {
     revision: subnet.modRevision,
     receives: subnet.receives ?? 0,
     sends: subnet.sends ?? 0,
+    publicKey: subnet.publicKey,
   };
 }

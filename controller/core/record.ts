@@ -1,6 +1,7 @@
 import type { Address, Family } from "../../net/address.ts";
 import type { Mac } from "../../net/mac.ts";
 import { type Prefix, prefixFamily } from "../../net/prefix.ts";
+import type { WireguardPublicKey } from "../../net/wireguard-key.ts";
 import { invalid, RequestError } from "./error.ts";
 import {
   checkCidrs,
@@ -10,6 +11,7 @@ import {
   checkName,
   checkNodeAddresses,
   checkPrefix,
+  checkPublicKey,
   checkSubnetLength,
   checkText,
 } from "./validate.ts";
@@ -31,12 +33,12 @@ export interface NetworkRecord {
 }
 
 export interface BackendRecord {
-  readonly type: "vxlan" | "gre" | "ipip" | "host-gw";
-  /** Absent for host-gw. */
+  readonly type: "vxlan" | "gre" | "ipip" | "wireguard" | "host-gw";
+  /** Absent for wireguard and host-gw. */
   readonly mode?: "flow" | "static";
   /** Of vxlan, and the key of gre in static mode; 0 for the others. */
   readonly vni: number;
-  /** Of vxlan; 0 for the others. */
+  /** UDP, of vxlan and wireguard; 0 for the others. */
   readonly port: number;
   readonly directRouting: boolean;
   /** 0: computed by the node. */
@@ -51,6 +53,10 @@ export interface NodeRecord {
   readonly version: string;
   readonly bootId: string;
   readonly createdAt: number;
+  /** Of its WireGuard; "": it has told none. */
+  readonly publicKey: WireguardPublicKey | "";
+  /** The newest secret of which it has its preshared keys; see pair-keys.ts. 0: none. */
+  readonly secretsEpoch: number;
 }
 
 /** subnets/NETWORK/SUBNET: a lease or a reservation. */
@@ -60,6 +66,8 @@ export interface SubnetRecord {
   readonly nodeName: string;
   readonly addresses: readonly Address[];
   readonly vtepMac?: Mac;
+  /** Its node's; "": none. */
+  readonly publicKey: WireguardPublicKey | "";
   /** Never expires. */
   readonly reserved: boolean;
   /** Milliseconds since the Unix epoch; 0 never. */
@@ -78,7 +86,13 @@ export interface ReleaseRecord {
   readonly releasedAt: number;
 }
 
-export const KEYS = { networks: "networks/", nodes: "nodes/", subnets: "subnets/", released: "released/" } as const;
+export const KEYS = {
+  networks: "networks/",
+  nodes: "nodes/",
+  subnets: "subnets/",
+  released: "released/",
+  secrets: "secrets/",
+} as const;
 
 export function networkKey(name: string): string {
   return `${KEYS.networks}${name}`;
@@ -143,7 +157,7 @@ export function checkNetwork(value: object): NetworkRecord {
 }
 
 const DEFAULT_SUBNET_LENGTH = { 4: 24, 6: 64 } as const;
-const DEFAULT_PORT = { flow: 4790, static: 8472 } as const;
+const DEFAULT_PORT = { flow: 4790, static: 8472, wireguard: 51820 } as const;
 
 /** Reads the backend of a network with those CIDRs; fills defaults. @throws RequestError */
 export function checkBackend(value: object, cidrs: readonly Prefix[]): BackendRecord {
@@ -162,13 +176,17 @@ export function backendName({ type, mode }: BackendRecord): string {
 
 function readBackend(source: Record<string, unknown>): BackendRecord {
   const type = source.type || "vxlan";
-  if (type !== "vxlan" && type !== "gre" && type !== "ipip" && type !== "host-gw") {
-    return invalid("backend.type", type, "is unknown; use vxlan, gre, ipip or host-gw");
+  if (type !== "vxlan" && type !== "gre" && type !== "ipip" && type !== "wireguard" && type !== "host-gw") {
+    return invalid("backend.type", type, "is unknown; use vxlan, gre, ipip, wireguard or host-gw");
   }
   const mtu = checkInteger("backend.mtu", source.mtu ?? 0, 0, 65535);
   if (mtu !== 0 && mtu < 576) invalid("backend.mtu", mtu, "is less than 576; use 0 to have it computed");
   const directRouting = source.directRouting === true;
   if (type === "host-gw") return { type, vni: 0, port: 0, directRouting, mtu };
+  if (type === "wireguard") {
+    const port = checkInteger("backend.port", source.port || DEFAULT_PORT.wireguard, 1, 65535);
+    return { type, vni: 0, port, directRouting, mtu };
+  }
   const mode = source.mode || "flow";
   if (mode !== "flow" && mode !== "static") return invalid("backend.mode", mode, "is unknown; use flow or static");
   const vni = checkInteger("backend.vni", source.vni || 1, 1, 0xffffff);
@@ -194,6 +212,8 @@ export function checkNode(value: object): NodeRecord {
     version: checkText("version", source.version, 64),
     bootId: checkText("bootId", source.bootId, 64),
     createdAt: checkTime("createdAt", source.createdAt),
+    publicKey: checkPublicKey("publicKey", source.publicKey),
+    secretsEpoch: checkTime("secretsEpoch", source.secretsEpoch ?? 0),
   };
 }
 
@@ -207,6 +227,7 @@ export function checkSubnet(value: object): SubnetRecord {
     nodeName,
     addresses: checkNodeAddresses("addresses", source.addresses),
     ...(source.vtepMac === undefined ? {} : { vtepMac: checkMac("vtepMac", source.vtepMac) }),
+    publicKey: checkPublicKey("publicKey", source.publicKey),
     reserved: source.reserved === true,
     expiresAt: checkTime("expiresAt", source.expiresAt),
     createdAt: checkTime("createdAt", source.createdAt),

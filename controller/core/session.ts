@@ -10,7 +10,9 @@ import type { Claim, Held, Lease } from "./leases.ts";
 import type { Log } from "./log.ts";
 import type { Mirror } from "./mirror.ts";
 import type { Kind } from "./notifier.ts";
+import { PairKeyFeed, type Rekeyed } from "./pair-keys.ts";
 import { subnetKey } from "./record.ts";
+import type { SecretKeeper } from "./secrets.ts";
 import type { Member, Sessions } from "./sessions.ts";
 import { checkInteger, checkList, checkText } from "./validate.ts";
 
@@ -33,6 +35,7 @@ export interface SessionOptions {
   readonly noteHeld: (network: string) => void;
   /** By the store's key of a subnet: the session that was told to hold it. */
   readonly holders: Map<string, Session>;
+  readonly secrets: Pick<SecretKeeper, "acknowledge">;
 }
 
 /** The gRPC stream of a node. */
@@ -59,6 +62,7 @@ export class Session implements Member {
   readonly #transport: NodeTransport;
   readonly #stream: Stream;
   readonly #held = new Map<string, readonly Held[]>();
+  #pairKeys: PairKeyFeed | undefined;
   #claim: Claim | undefined;
   #progress: ReadonlyMap<string, Progress> = new Map();
   #deadline: Timer | undefined;
@@ -102,6 +106,11 @@ export class Session implements Member {
   /** Looks again at what the node holds; the node hears of it if that changed. */
   refresh(): void {
     if (this.#admitted) this.#plan("changed");
+  }
+
+  /** Nodes have other WireGuard keys, or acknowledged newer secrets; what that means here is sent with the next changes. */
+  rekeyed(nodes: Rekeyed): void {
+    this.#pairKeys?.note(nodes);
   }
 
   /** Whether the node holds its subnets still, by the newest state. */
@@ -149,6 +158,8 @@ export class Session implements Member {
     this.#claim = claim;
     this.#options.sessions.admit(this);
     this.#admitted = true;
+    this.#pairKeys = new PairKeyFeed(this.#options.mirror.state, claim.nodeId);
+    this.#stream.pairKeys(this.#pairKeys);
     this.#setHeld(claim.held);
     for (const { network } of claim.held) this.#options.noteHeld(network);
     this.#expect("the store does not answer; the node is served again when it does", "UNAVAILABLE");
@@ -158,6 +169,8 @@ export class Session implements Member {
   #acknowledge(ack: Ack__Output): void {
     const appliedRevision = checkInteger("ack.revision", ack.revision, 0, Number.MAX_SAFE_INTEGER);
     const failures = checkList("ack.failures", ack.failures, 64, (key, item) => checkText(key, item, 1024));
+    const epoch = checkInteger("ack.secrets_epoch", ack.secretsEpoch, 0, Number.MAX_SAFE_INTEGER);
+    this.#options.secrets.acknowledge(this.claim.nodeId, epoch);
     this.report = { ...this.report, appliedRevision, appliedAt: this.report.lastSeen, failures };
     this.#options.changed("nodes");
   }

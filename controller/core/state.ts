@@ -1,9 +1,11 @@
 import type { Address } from "../../net/address.ts";
 import { contains, type Prefix, prefixFamily, prefixLength } from "../../net/prefix.ts";
+import type { WireguardPublicKey } from "../../net/wireguard-key.ts";
 import type { Entry, StoreEvent } from "../store/store.ts";
 import { ChangeLog } from "./change-log.ts";
 import { invalid, RequestError } from "./error.ts";
 import type { Log } from "./log.ts";
+import { type ClusterSecret, decodeSecrets, type Rekeyed, SECRETS_KEY } from "./pair-keys.ts";
 import { Pool } from "./pool.ts";
 import {
   checkNetwork,
@@ -57,11 +59,17 @@ export class State {
   /** Subnets whose network is gone, by key with their modRevision: to be swept. */
   readonly orphans = new Map<string, number>();
   readonly changes = new ChangeLog();
+  /** Of WireGuard's preshared keys, oldest first. Never to be logged. */
+  secrets: readonly ClusterSecret[] = [];
+  /** Of their record; 0: there is none. */
+  secretsRevision = 0;
+  #rekeyed = new Map<string, Node | undefined>();
   /** Everything seen under {@link KEYS}, broken ones included: key to modRevision. */
   readonly #known = new Map<string, number>();
   readonly #subnetsOfNode = new Map<string, Map<string, Subnet>>();
   readonly #subnetsOfNetwork = new Map<string, Map<string, Subnet>>();
   readonly #nodeOfAddress = new Map<Address, string>();
+  readonly #nodeOfPublicKey = new Map<string, string>();
   readonly #unclaimed = new Map<string, Subnet>();
   readonly #log: Log;
   revision = 0;
@@ -108,6 +116,18 @@ export class State {
     return id === undefined ? undefined : this.nodes.get(id);
   }
 
+  nodeWithPublicKey(key: WireguardPublicKey): Node | undefined {
+    const id = this.#nodeOfPublicKey.get(key);
+    return id === undefined ? undefined : this.nodes.get(id);
+  }
+
+  /** Nodes whose WireGuard key or epoch changed since this was asked last, as they were then. */
+  takeRekeyed(): Rekeyed {
+    const rekeyed = this.#rekeyed;
+    this.#rekeyed = new Map();
+    return rekeyed;
+  }
+
   /** A subnet set aside for a node of that name or with one of those addresses, in the CIDR. */
   setAside(network: string, cidr: Prefix, name: string, addresses: readonly Address[]): Subnet | undefined {
     for (const who of [name, ...addresses]) {
@@ -124,6 +144,7 @@ export class State {
       else if (key.startsWith(KEYS.nodes)) this.#applyNode(event);
       else if (key.startsWith(KEYS.networks)) this.#applyNetwork(event, revision);
       else if (key.startsWith(KEYS.released)) this.#applyRelease(event);
+      else if (key === SECRETS_KEY) this.#applySecrets(event);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       this.#log.error(
@@ -182,15 +203,32 @@ export class State {
 
   #applyNode(event: StoreEvent): void {
     const id = checkName("key", event.key.slice(KEYS.nodes.length), 253);
-    for (const address of this.nodes.get(id)?.addresses ?? []) {
+    const before = this.nodes.get(id);
+    for (const address of before?.addresses ?? []) {
       if (this.#nodeOfAddress.get(address) === id) this.#nodeOfAddress.delete(address);
     }
+    if (before !== undefined && this.#nodeOfPublicKey.get(before.publicKey) === id)
+      this.#nodeOfPublicKey.delete(before.publicKey);
     this.nodes.delete(id);
+    if (event.type === "delete") this.#noteRekeyed(id, before, undefined);
     if (event.type === "delete") return;
     const { createRevision, modRevision } = event;
     const node: Node = { ...decodeRecord(event.value, checkNode), id, createRevision, modRevision };
     this.nodes.set(id, node);
     for (const address of node.addresses) this.#nodeOfAddress.set(address, id);
+    if (node.publicKey !== "") this.#nodeOfPublicKey.set(node.publicKey, id);
+    this.#noteRekeyed(id, before, node);
+  }
+
+  #noteRekeyed(id: string, before: Node | undefined, now: Node | undefined): void {
+    const isSame = before?.publicKey === now?.publicKey && before?.secretsEpoch === now?.secretsEpoch;
+    if (!isSame && !this.#rekeyed.has(id)) this.#rekeyed.set(id, before);
+  }
+
+  #applySecrets(event: StoreEvent): void {
+    this.secretsRevision = event.type === "put" ? event.modRevision : 0;
+    this.secrets = [];
+    if (event.type === "put") this.secrets = decodeSecrets(event.value);
   }
 
   #applyRelease(event: StoreEvent): void {
@@ -317,6 +355,7 @@ function sameToPeers(a: Subnet, b: Subnet): boolean {
     a.reserved === b.reserved &&
     a.vtepMac === b.vtepMac &&
     a.receives === b.receives &&
+    a.publicKey === b.publicKey &&
     a.addresses.join() === b.addresses.join()
   );
 }

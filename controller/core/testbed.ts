@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { ControllerMessage__Output } from "../../proto/gen/podwire/v1/ControllerMessage.ts";
 import type { HeldSubnet__Output } from "../../proto/gen/podwire/v1/HeldSubnet.ts";
 import type { Hello__Output } from "../../proto/gen/podwire/v1/Hello.ts";
@@ -59,8 +60,10 @@ export class Testbed {
   readonly fatal: Error[] = [];
   readonly controllers: Controller[] = [];
   readonly leaseTtl: number;
+  readonly secretRotation: number;
 
-  constructor(options: { leaseTtl?: number; store?: MemoryStore } = {}) {
+  constructor(options: { leaseTtl?: number; secretRotation?: number; store?: MemoryStore } = {}) {
+    this.secretRotation = options.secretRotation ?? 24 * 3_600_000;
     this.leaseTtl = options.leaseTtl ?? 24 * 3_600_000;
     this.store = options.store ?? new MemoryStore();
   }
@@ -68,7 +71,7 @@ export class Testbed {
   /** A testbed with controllers and networks by name. */
   static async start(
     networks: Record<string, object>,
-    options: { controllers?: number; leaseTtl?: number } = {},
+    options: { controllers?: number; leaseTtl?: number; secretRotation?: number } = {},
   ): Promise<Testbed> {
     const bed = new Testbed(options);
     for (const [name, network] of Object.entries(networks)) await bed.putNetwork(name, network);
@@ -86,6 +89,8 @@ export class Testbed {
       encode: responseSerialize,
       leaseTtl: this.leaseTtl,
       random: Math.random,
+      secretRotation: this.secretRotation,
+      randomKey: () => randomBytes(32),
       onFatal: (error) => void this.fatal.push(error),
     });
     this.controllers.push(controller);
@@ -143,6 +148,7 @@ export class FakeNode {
         held: [],
         version: "1",
         bootId: `boot-${id}`,
+        publicKey: "",
         ...hello,
       },
     });

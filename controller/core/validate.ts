@@ -10,6 +10,7 @@ import {
 } from "../../net/address.ts";
 import { isGroupMac, type Mac, parseMac } from "../../net/mac.ts";
 import { overlaps, type Prefix, parseNetwork, prefixFamily, prefixLength } from "../../net/prefix.ts";
+import { parseWireguardPublicKey, type WireguardPublicKey } from "../../net/wireguard-key.ts";
 import { invalid } from "./error.ts";
 
 /** CNI specification, network configuration "name". */
@@ -149,6 +150,12 @@ export function checkMac(key: string, value: unknown): Mac {
   const mac = attempt(key, value, parseMac);
   if (isGroupMac(mac)) invalid(key, value, "is a group address, which no interface may carry");
   return mac;
+}
+
+/** A WireGuard key; absent or "": none. @throws RequestError */
+export function checkPublicKey(key: string, value: unknown): WireguardPublicKey | "" {
+  if (value === undefined || value === "") return "";
+  return attempt(key, value, parseWireguardPublicKey);
 }
 
 function refuseSecondOfFamily(key: string, families: readonly Family[]): void {

@@ -60,6 +60,22 @@ export function attrs<F extends Fields>(fields: F): Codec<Attrs<F>> {
   };
 }
 
+/** Items of one kind, each in an attribute of its own; they go by their order, and their type is 0. */
+export function list<T>(item: Codec<T>): Codec<readonly T[]> {
+  const type = item.nested ? NLA_F_NESTED : 0;
+  return {
+    nested: true,
+    write(to, values) {
+      for (const value of values) to.attribute(type, () => item.write(to, value));
+    },
+    read(from) {
+      const values: T[] = [];
+      from.attributes([item], (codec) => void values.push(codec.read(from)));
+      return values;
+    },
+  };
+}
+
 function writeNamed(name: string, codec: AnyCodec, to: Writer, value: unknown): void {
   try {
     codec.write(to, value);
@@ -106,6 +122,11 @@ export const s32 = integer(4, { signed: true });
 /** Network byte order. */
 export const u16be = integer(2, { bigEndian: true });
 export const u32be = integer(4, { bigEndian: true });
+/** Numbers up to 2^53. */
+export const u64: Codec<number> = {
+  write: (to, value) => to.integer64(BigInt(value)),
+  read: (from) => Number(from.integer64()),
+};
 /** Network byte order; numbers up to 2^53. */
 export const u64be: Codec<number> = {
   write: (to, value) => to.integer64(BigInt(value), { bigEndian: true }),

@@ -3,7 +3,7 @@ import { SystemError } from "../ffi/system-error.ts";
 import { LITTLE_ENDIAN, Writer } from "./bytes.ts";
 import { debugMessages } from "./debug.ts";
 import { NetlinkError } from "./error.ts";
-import { Control, decodeMessages, decodeOutcome, Flag, type Message, writeMessage } from "./message.ts";
+import { Control, decodeMessages, decodeOutcome, Flag, HEADER_BYTES, type Message, writeMessage } from "./message.ts";
 
 /** <sys/socket.h> */
 const AF_NETLINK = 16;
@@ -66,11 +66,16 @@ export interface Request {
 export class NetlinkSocket implements Disposable {
   readonly fd: number;
   readonly #writer = new Writer();
+  readonly #secret: boolean;
   #sequence = 0;
   #open = true;
 
-  /** Opens it in the thread's current namespace, where it stays. */
-  constructor(protocol: number) {
+  /**
+   * Opens it in the thread's current namespace, where it stays.
+   * @param options secret: its messages carry keys, and debugging never prints what is in them
+   */
+  constructor(protocol: number, { secret = false }: { readonly secret?: boolean } = {}) {
+    this.#secret = secret;
     this.fd = call("socket", [AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol], "AF_NETLINK");
     const seconds = new BigInt64Array([BigInt(ANSWER_TIMEOUT_SECONDS), 0n]);
     this.#setOption(SOL_SOCKET, SO_RCVTIMEO, new Uint8Array(seconds.buffer));
@@ -207,7 +212,7 @@ export class NetlinkSocket implements Disposable {
   /** Sends what the writer holds. */
   #send(label: string): void {
     const datagram = this.#writer.finish();
-    debugMessages("->", () => decodeMessages(datagram));
+    this.#debug("->", () => decodeMessages(datagram));
     let sent = tryCall("send", [this.fd, datagram, datagram.length, 0]);
     while (sent === -EINTR) sent = tryCall("send", [this.fd, datagram, datagram.length, 0]);
     if (sent < 0) throw new SystemError("send", -sent, label);
@@ -233,8 +238,12 @@ export class NetlinkSocket implements Disposable {
       throw new RangeError(`a netlink datagram of ${length} bytes does not fit into ${RECEIVE_BYTES}`);
     if (receiver === undefined || receiver.sender[SENDER_PORT] !== 0) return []; // not from the kernel
     const messages = decodeMessages(receiver.buffer.slice(0, length));
-    debugMessages("<-", () => messages);
+    this.#debug("<-", () => messages);
     return messages;
+  }
+
+  #debug(direction: "->" | "<-", messages: () => readonly Message[]): void {
+    debugMessages(direction, () => (this.#secret ? messages().map(withheld) : messages()));
   }
 
   #setOption(level: number, option: number, value: Uint8Array): void {
@@ -252,6 +261,14 @@ export function readConsistently(readAll: () => readonly Message[]): readonly Me
     const interrupted = messages.some((message) => message.flags & Flag.dumpInterrupted);
     if (!interrupted || attempt === DUMP_ATTEMPTS) return messages;
   }
+}
+
+/** What debugging shows of a message that may carry keys: whether it was an error, and which. */
+function withheld(message: Message): Message {
+  const { type, flags, body } = message;
+  if (type > Control.overrun) return { ...message, body: new Uint8Array() };
+  if (type !== Control.error || flags & Flag.capped) return message;
+  return { ...message, flags: flags & ~Flag.ackTlvs, body: body.subarray(0, 4 + HEADER_BYTES) }; // it repeats the request
 }
 
 function makeReceiver(): Receiver {

@@ -105,7 +105,7 @@ export type LinkSpec = LinkSettings & {
     | { readonly kind: "vxlan"; readonly vxlan: Vxlan }
     | { readonly kind: "gre" | "ip6gre"; readonly gre: Gre }
     | { readonly kind: "ipip"; readonly ipip: Ipip }
-    | { readonly kind: "dummy" | "ifb" }
+    | { readonly kind: "dummy" | "ifb" | "wireguard" }
   );
 
 /** Changes to a link that exists. */

@@ -65,10 +65,10 @@ export async function ensureMesh(keys: OverlayConf, mesh: Mesh, log: Logger): Pr
   const former = formerCidrs(owner);
   const scope = { network: keys.overlay, cidrs: [...network.cidrs, ...former] };
   try {
-    const changes = await applyOverlay(rt, desired, scope);
+    const changes = await applyOverlay(rt, desired, { scope });
     log.debug("mesh", { ...changes });
   } catch (error) {
-    if (former.length === 0) await applyOverlay(rt, desiredOverlay({ ...input, networks: [] }), scope);
+    if (former.length === 0) await applyOverlay(rt, desiredOverlay({ ...input, networks: [] }), { scope });
     throw kernelRefuses(error);
   }
   applyRulesets(nodeRulesets(input, owner));

@@ -82,6 +82,10 @@ export const descriptor = {
         "bootId": {
          "type": "string",
          "id": 8
+        },
+        "publicKey": {
+         "type": "string",
+         "id": 9
         }
        }
       },
@@ -111,6 +115,10 @@ export const descriptor = {
          "rule": "repeated",
          "type": "string",
          "id": 2
+        },
+        "secretsEpoch": {
+         "type": "uint64",
+         "id": 3
         }
        }
       },
@@ -221,7 +229,8 @@ export const descriptor = {
          "oneof": [
           "lease",
           "snapshot",
-          "delta"
+          "delta",
+          "secrets"
          ]
         }
        },
@@ -237,6 +246,35 @@ export const descriptor = {
         "delta": {
          "type": "Delta",
          "id": 3
+        },
+        "secrets": {
+         "type": "Secrets",
+         "id": 4
+        }
+       }
+      },
+      "Secrets": {
+       "fields": {
+        "epoch": {
+         "type": "uint64",
+         "id": 1
+        },
+        "pairs": {
+         "rule": "repeated",
+         "type": "PairKey",
+         "id": 2
+        }
+       }
+      },
+      "PairKey": {
+       "fields": {
+        "publicKey": {
+         "type": "bytes",
+         "id": 1
+        },
+        "presharedKey": {
+         "type": "bytes",
+         "id": 2
         }
        }
       },
@@ -466,6 +504,10 @@ export const descriptor = {
         "revision": {
          "type": "uint64",
          "id": 11
+        },
+        "publicKey": {
+         "type": "string",
+         "id": 12
         },
         "receives": {
          "type": "uint64",

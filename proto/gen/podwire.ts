@@ -30,11 +30,13 @@ import type { Node as _podwire_v1_Node, Node__Output as _podwire_v1_Node__Output
 import type { NodeMessage as _podwire_v1_NodeMessage, NodeMessage__Output as _podwire_v1_NodeMessage__Output } from './podwire/v1/NodeMessage.ts';
 import type { NodeStatus as _podwire_v1_NodeStatus, NodeStatus__Output as _podwire_v1_NodeStatus__Output } from './podwire/v1/NodeStatus.ts';
 import type { NodesClient as _podwire_v1_NodesClient, NodesDefinition as _podwire_v1_NodesDefinition } from './podwire/v1/Nodes.ts';
+import type { PairKey as _podwire_v1_PairKey, PairKey__Output as _podwire_v1_PairKey__Output } from './podwire/v1/PairKey.ts';
 import type { Pod as _podwire_v1_Pod, Pod__Output as _podwire_v1_Pod__Output } from './podwire/v1/Pod.ts';
 import type { ReleaseSubnetRequest as _podwire_v1_ReleaseSubnetRequest, ReleaseSubnetRequest__Output as _podwire_v1_ReleaseSubnetRequest__Output } from './podwire/v1/ReleaseSubnetRequest.ts';
 import type { ReleaseSubnetResponse as _podwire_v1_ReleaseSubnetResponse, ReleaseSubnetResponse__Output as _podwire_v1_ReleaseSubnetResponse__Output } from './podwire/v1/ReleaseSubnetResponse.ts';
 import type { Renew as _podwire_v1_Renew, Renew__Output as _podwire_v1_Renew__Output } from './podwire/v1/Renew.ts';
 import type { ReserveSubnetRequest as _podwire_v1_ReserveSubnetRequest, ReserveSubnetRequest__Output as _podwire_v1_ReserveSubnetRequest__Output } from './podwire/v1/ReserveSubnetRequest.ts';
+import type { Secrets as _podwire_v1_Secrets, Secrets__Output as _podwire_v1_Secrets__Output } from './podwire/v1/Secrets.ts';
 import type { SetNetworkRequest as _podwire_v1_SetNetworkRequest, SetNetworkRequest__Output as _podwire_v1_SetNetworkRequest__Output } from './podwire/v1/SetNetworkRequest.ts';
 import type { Snapshot as _podwire_v1_Snapshot, Snapshot__Output as _podwire_v1_Snapshot__Output } from './podwire/v1/Snapshot.ts';
 import type { Subnet as _podwire_v1_Subnet, Subnet__Output as _podwire_v1_Subnet__Output } from './podwire/v1/Subnet.ts';
@@ -79,11 +81,13 @@ export interface ProtoGrpcType {
       NodeMessage: MessageTypeDefinition<_podwire_v1_NodeMessage, _podwire_v1_NodeMessage__Output>
       NodeStatus: MessageTypeDefinition<_podwire_v1_NodeStatus, _podwire_v1_NodeStatus__Output>
       Nodes: SubtypeConstructor<typeof grpc.Client, _podwire_v1_NodesClient> & { service: _podwire_v1_NodesDefinition }
+      PairKey: MessageTypeDefinition<_podwire_v1_PairKey, _podwire_v1_PairKey__Output>
       Pod: MessageTypeDefinition<_podwire_v1_Pod, _podwire_v1_Pod__Output>
       ReleaseSubnetRequest: MessageTypeDefinition<_podwire_v1_ReleaseSubnetRequest, _podwire_v1_ReleaseSubnetRequest__Output>
       ReleaseSubnetResponse: MessageTypeDefinition<_podwire_v1_ReleaseSubnetResponse, _podwire_v1_ReleaseSubnetResponse__Output>
       Renew: MessageTypeDefinition<_podwire_v1_Renew, _podwire_v1_Renew__Output>
       ReserveSubnetRequest: MessageTypeDefinition<_podwire_v1_ReserveSubnetRequest, _podwire_v1_ReserveSubnetRequest__Output>
+      Secrets: MessageTypeDefinition<_podwire_v1_Secrets, _podwire_v1_Secrets__Output>
       SetNetworkRequest: MessageTypeDefinition<_podwire_v1_SetNetworkRequest, _podwire_v1_SetNetworkRequest__Output>
       Snapshot: MessageTypeDefinition<_podwire_v1_Snapshot, _podwire_v1_Snapshot__Output>
       Subnet: MessageTypeDefinition<_podwire_v1_Subnet, _podwire_v1_Subnet__Output>

@@ -101,8 +101,11 @@ function wrappingOf(setup: (typeof SETUPS)[number]): Wrapping {
     }
     case "ipip":
       return { protocol: 4, header: bare };
+    case "gre":
+    case "ip6gre":
+      return { protocol: 47, header: gre(link.gre.outputKey) };
     default:
-      return { protocol: 47, header: gre(link?.gre.outputKey) };
+      throw new Error(`${link?.kind} carries no plain packets`);
   }
 }
 

@@ -1,6 +1,9 @@
+import { createHash } from "node:crypto";
 import { applyOverlay } from "../../dataplane/apply.ts";
+import type { WireguardSecrets } from "../../dataplane/wireguard.ts";
 import { currentNetns, enterNetns, openNetns } from "../../kernel/netns.ts";
 import { openRoute } from "../../kernel/rtnetlink/socket.ts";
+import { clamped, publicKeyOf, SecretKey } from "../../kernel/wireguard/keys.ts";
 import { desiredOverlay } from "../../overlay/desired.ts";
 import { ipScript } from "../../overlay/ip-script.ts";
 import type { OverlayInput } from "../../overlay/network.ts";
@@ -41,10 +44,32 @@ export function inputOf(node: NodeName, setup: Setup, nodes: readonly NodeName[]
   const peers = nodes.flatMap((nodeId) =>
     subnets(setup, NODES[nodeId]).map((subnet) => {
       const addresses = setup.underlay.map((family) => underlayAddress(family, NODES[nodeId]));
-      return { network: "pods", nodeId, nodeName: nodeId, subnet, addresses };
+      const publicKey = publicKeyOf(privateKey(nodeId));
+      return { network: "pods", nodeId, nodeName: nodeId, subnet, addresses, publicKey };
     }),
   );
   return { ...context, peers: parsePeers(peers, context).accepted };
+}
+
+function hashed(...words: readonly string[]): Uint8Array {
+  return createHash("sha256").update(words.join(" ")).digest();
+}
+
+/** A node's WireGuard key: always the same. */
+export function privateKey(node: NodeName): SecretKey {
+  return new SecretKey(clamped(hashed("key of", node)));
+}
+
+/** The preshared key of two nodes; another one each epoch. */
+export function pairKey(a: NodeName, b: NodeName, epoch: number): SecretKey {
+  return new SecretKey(hashed(...[a, b].toSorted(), String(epoch)));
+}
+
+/** What a node keeps for WireGuard: its own key and those that it shares with the others. */
+export function secretsOf(node: NodeName, epoch = 1): WireguardSecrets {
+  const names = Object.keys(NODES) as NodeName[];
+  const pairs = new Map(names.map((other) => [publicKeyOf(privateKey(other)), pairKey(node, other, epoch)]));
+  return { privateKey: privateKey(node), presharedKey: (peer) => pairs.get(peer) };
 }
 
 /** Nodes on one segment, each with a pod behind a veth that stands for the bridge. Strict rp_filter everywhere. */
@@ -80,14 +105,20 @@ function byScript(sandbox: Sandbox): (node: NodeName, state: DesiredState) => vo
 }
 
 /** With our own code, as often as asked. @returns what each of the passes changed */
-export async function applyIn(sandbox: Sandbox, node: NodeName, state: DesiredState, times = 1): Promise<Changes[]> {
+export async function applyIn(
+  sandbox: Sandbox,
+  node: NodeName,
+  state: DesiredState,
+  times = 1,
+  secrets: WireguardSecrets = secretsOf(node),
+): Promise<Changes[]> {
   using home = currentNetns();
   using there = openNetns(sandbox.netns(node));
   const passes: Changes[] = [];
   enterNetns(there); // no callback, for passes let the event loop run; nothing else does in here
   try {
     using rt = openRoute();
-    for (let i = 0; i < times; i++) passes.push(await applyOverlay(rt, state));
+    for (let i = 0; i < times; i++) passes.push(await applyOverlay(rt, state, { secrets }));
   } finally {
     enterNetns(home);
   }
@@ -100,7 +131,8 @@ export function lackingKernel(
   setup: Setup,
 ): { readonly kind: DesiredLink["kind"]; readonly said: string } | false {
   for (const kind of new Set(stateOf("red", setup, ["red", "blue"]).links.map((link) => link.kind))) {
-    const said = sandbox.sh(`ip link add probe0 type ${kind} external 2>&1 && ip link del probe0 || true`);
+    const external = kind === "wireguard" ? "" : "external";
+    const said = sandbox.sh(`ip link add probe0 type ${kind} ${external} 2>&1 && ip link del probe0 || true`);
     if (/Unknown device type|not supported/.test(said))
       return { kind, said: `this kernel has no ${kind}: ${said.trim()}` };
   }

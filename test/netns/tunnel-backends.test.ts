@@ -28,6 +28,7 @@ const MTU = {
   "vxlan static": { IPv4: 1450, IPv6: 1430, both: 1430 },
   "gre flow": { IPv4: 1476, IPv6: 1456, both: 1476 },
   "gre static": { IPv4: 1472, IPv6: 1452, both: 1472 },
+  wireguard: { IPv4: 1440, IPv6: 1420, both: 1440 },
   "ipip flow": { IPv4: 1480 },
   "ipip static": { IPv4: 1480, both: 1480 },
 } as const;
@@ -53,7 +54,7 @@ for (const { name, mtu, setup } of SETUPS) {
       const lacking = lackingKernel(sandbox, setup);
       if (lacking !== false) {
         const message =
-          /link pw.*: this kernel has no devices of kind (gre|ip6gre|ipip); .*CONFIG_(NET_IPGRE|IPV6_GRE|NET_IPIP)/;
+          /link pw.*: this kernel has no devices of kind (gre|ip6gre|ipip|wireguard); .*CONFIG_(NET_IPGRE|IPV6_GRE|NET_IPIP|WIREGUARD)/;
         await build(sandbox, setup, ["red"], async (node) => {
           await t.rejects(applyIn(sandbox, node, stateOf(node, setup, NAMES)), { message }, lacking.said);
         });

@@ -11,6 +11,7 @@ export interface Hello {
   'held'?: (_podwire_v1_HeldSubnet)[];
   'version'?: (string);
   'bootId'?: (string);
+  'publicKey'?: (string);
 }
 
 export interface Hello__Output {
@@ -22,4 +23,5 @@ export interface Hello__Output {
   'held': (_podwire_v1_HeldSubnet__Output)[];
   'version': (string);
   'bootId': (string);
+  'publicKey': (string);
 }

@@ -14,6 +14,7 @@ export interface Subnet {
   'expiresAt'?: (number | string | Long);
   'createdAt'?: (number | string | Long);
   'revision'?: (number | string | Long);
+  'publicKey'?: (string);
   'receives'?: (number | string | Long);
   'sends'?: (number | string | Long);
 }
@@ -30,6 +31,7 @@ export interface Subnet__Output {
   'expiresAt': (number);
   'createdAt': (number);
   'revision': (number);
+  'publicKey': (string);
   'receives': (number);
   'sends': (number);
 }
