@@ -127,7 +127,7 @@ export class Agent implements SessionListener {
     const pods = this.#pods.list();
     this.#ports.metrics.pods.set(pods.length);
     this.#releaseFenced(new Set(pods.map(({ network }) => network ?? "")));
-    const status = nodeStatus(pods, this.notReady(), this.#report?.failures ?? []);
+    const status = nodeStatus(pods, this.notReady(), this.#report?.failures ?? [], this.#report?.mtus);
     this.#connection.report({ ...status, backends: [...this.#progress.values()] });
   }
 

@@ -2,7 +2,8 @@ import { applyOverlay } from "../dataplane/apply.ts";
 import { nodeRulesets, RulesetKeeper } from "../dataplane/node-rules.ts";
 import type { Ruleset } from "../firewall/ruleset.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
-import { desiredOverlay } from "../overlay/desired.ts";
+import { desiredOverlay, mtuProblem } from "../overlay/desired.ts";
+import { explainMtu } from "../overlay/mtu-words.ts";
 import type { NetworkSpec, Underlay } from "../overlay/network.ts";
 import { isNetworkName } from "../overlay/parse-network.ts";
 import type { ChangeProgress, DesiredState } from "../overlay/state.ts";
@@ -25,6 +26,15 @@ export interface PassReport {
   readonly peerCount: number;
   /** How far this node is with changes of backends, when nothing failed. */
   readonly backendChanges: readonly ChangeProgress[];
+  readonly mtus: readonly NetworkMtu[];
+}
+
+/** Where the MTU of a network's pods comes from. */
+export interface NetworkMtu {
+  readonly network: string;
+  readonly message: string;
+  /** Why it is too small; absent when it is not. */
+  readonly problem?: string;
 }
 
 export interface PassOptions {
@@ -44,6 +54,7 @@ interface Plan {
   readonly input: CheckedInput;
   readonly desired: DesiredState;
   readonly rulesets: readonly Ruleset[];
+  readonly mtus: readonly NetworkMtu[];
 }
 
 const NOTHING_CHANGED = { added: 0, changed: 0, removed: 0 } as const;
@@ -82,6 +93,7 @@ export class Passes {
       networks: input.networks,
       peerCount: input.peers.length,
       backendChanges: desired.changes,
+      mtus: plan.mtus,
     };
   }
 
@@ -96,6 +108,7 @@ export class Passes {
       networks: [],
       peerCount: 0,
       backendChanges: [],
+      mtus: [],
     };
   }
 
@@ -113,6 +126,7 @@ export class Passes {
       input,
       desired: desiredOverlay(input),
       rulesets: nodeRulesets(input),
+      mtus: networkMtus(input),
     };
     this.#plan = plan;
     return plan;
@@ -137,6 +151,18 @@ export class Passes {
         }),
       );
   }
+}
+
+function networkMtus({ networks, leases, peers, underlay }: CheckedInput): NetworkMtu[] {
+  return networks.flatMap((network) => {
+    const own = leases.find((lease) => lease.network === network.name);
+    if (own === undefined || own.subnets.length === 0) return [];
+    const ofNetwork = peers.filter((peer) => peer.network === network.name);
+    const { pods, sentence, others } = explainMtu(network, ofNetwork, underlay);
+    const problem = mtuProblem(network, own, pods, underlay);
+    const message = [sentence, ...others].join("; ");
+    return [{ network: network.name, message, ...(problem !== undefined && { problem }) }];
+  });
 }
 
 function describeFailure({ kind, key, error }: Failure): string {

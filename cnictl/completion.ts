@@ -7,7 +7,7 @@ import { RESOURCE_NAMES } from "./resources/kinds.ts";
 /** What the commander tree cannot say: what arguments and option values are. */
 const ARGUMENTS: Readonly<Record<string, readonly Words[]>> = {
   get: [{ words: Object.keys(RESOURCE_NAMES) }, { names: "previous" }],
-  describe: [{ words: ["node", "subnet"] }, { names: "previous" }],
+  describe: [{ words: ["node", "subnet", "network"] }, { names: "previous" }],
   status: [{ names: "nodes" }],
   "subnet release": [{ names: "subnets" }],
   "network delete": [{ names: "networks" }],

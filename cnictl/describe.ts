@@ -4,6 +4,7 @@ import type { Pod__Output as Pod } from "../proto/gen/podwire/v1/Pod.ts";
 import type { Subnet__Output as Subnet } from "../proto/gen/podwire/v1/Subnet.ts";
 import { formatAge, timestamp } from "./age.ts";
 import type { Context } from "./context.ts";
+import { describeNetworks } from "./describe-network.ts";
 import { ExitCode, notFound, usageError } from "./exit.ts";
 import { type FieldValue, renderFields } from "./fields.ts";
 import { parseTarget } from "./resources/kinds.ts";
@@ -14,7 +15,7 @@ import { describeHolder } from "./resources/subnet.ts";
 import { describeLease } from "./subnet-inspect.ts";
 import { type Column, renderTable } from "./table.ts";
 
-/** `cnictl describe node|subnet`: all that the controller knows about one, for people to read. */
+/** `cnictl describe node|subnet|network`: all that the controller knows about one, for people to read. */
 export async function describe(
   context: Context,
   type: string,
@@ -22,12 +23,16 @@ export async function describe(
   { network }: { network?: string },
 ): Promise<ExitCode> {
   const { resource, names } = parseTarget(type, words);
-  if (resource !== "nodes" && resource !== "subnets") {
-    throw usageError(`only nodes and subnets can be described; try cnictl get ${resource} -o yaml`);
+  if (resource !== "nodes" && resource !== "subnets" && resource !== "networks") {
+    throw usageError(`only nodes, subnets and networks can be described; try cnictl get ${resource} -o yaml`);
   }
   if (names.length === 0) throw usageError(`which one? Give a NAME of cnictl get ${resource}`);
-  const texts = await (resource === "nodes" ? describeNodes(context, names) : describeSubnets(context, names, network));
-  context.out(texts.join("\n\n"));
+  const texts = {
+    nodes: () => describeNodes(context, names),
+    subnets: () => describeSubnets(context, names, network),
+    networks: () => describeNetworks(context, names),
+  };
+  context.out((await texts[resource]()).join("\n\n"));
   return ExitCode.ok;
 }
 

@@ -39,6 +39,7 @@ const goldens = {
   "get-routes-from-node-10.txt": (context) => get(context, "rt", [], { ...GET, node: "node-10" }),
   "describe-node.txt": (context) => describe(context, "node", ["node-1", "node-2"], {}),
   "describe-subnet.txt": (context) => describe(context, "subnet", ["10.244.9.0/24", "10.244.200.0/24"], {}),
+  "describe-network.txt": (context) => describe(context, "network", ["default", "storage"], {}),
   "status.txt": (context) => status(context, [], { output: "table", headers: true, nodes: 0 }),
   "inspect.txt": (context) => inspectAddress(context, "10.244.9.2", { output: "table" }),
   "inspect-reserved.txt": (context) => inspectAddress(context, "10.244.200.9", { output: "table" }),

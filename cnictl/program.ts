@@ -65,8 +65,8 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
 
   program
     .command("describe")
-    .description("Show all that is known about a node or subnet")
-    .argument("<type>", "node or subnet, or TYPE/NAME")
+    .description("Show all that is known about a node, a subnet or a network, such as where its MTU comes from")
+    .argument("<type>", "node, subnet or network, or TYPE/NAME")
     .argument("[names...]", "which ones")
     .option("--network <name>", "the subnet's network")
     .action(

@@ -25,7 +25,7 @@ const COLUMNS: readonly Column<NodeItem>[] = [
   { title: "FAILURES", cell: ({ node }) => String(node.failures.length) },
   {
     title: "CONDITIONS",
-    cell: ({ node }) => node.conditions.map(({ type, status }) => (status ? type : `!${type}`)).join(","),
+    cell: ({ node }) => [...new Set(node.conditions.map(({ type, status }) => (status ? type : `!${type}`)))].join(","),
   },
 ];
 

@@ -3,6 +3,7 @@ import t from "tap";
 import { parseWireguardPublicKey, wireguardPublicKey } from "../net/wireguard-key.ts";
 import { desiredOverlay } from "./desired.ts";
 import { ipScript } from "./ip-script.ts";
+import { explainMtu } from "./mtu-words.ts";
 import { neighbourTableWarnings } from "./neighbour-table.ts";
 import type { OverlayInput } from "./network.ts";
 import { parseNetworks, parseUnderlay, type UncheckedNetwork } from "./parse-network.ts";
@@ -222,6 +223,27 @@ for (const [name, test] of Object.entries(CASES)) {
     t.equal(script, readFileSync(file, "utf8"));
   });
 }
+
+t.test("F7: what is said of an MTU is what pods and routes have", async (t) => {
+  for (const [name, test] of Object.entries(CASES)) {
+    const { networks, peers, underlay } = input(test).input;
+    const { podMtu, routes, links } = desiredOverlay(input(test).input);
+    for (const network of networks.filter(({ name }) => podMtu[name] !== undefined)) {
+      const ours = peers.filter((each) => each.network === network.name);
+      const { pods, others } = explainMtu(network, ours, underlay);
+      t.equal(pods, podMtu[network.name], `${name}: pods of ${network.name}`);
+      const taken = routes
+        .filter(({ dst, type }) => type === "unicast" && ours.some(({ subnet }) => subnet === dst))
+        .map(({ mtu, device }) => mtu ?? links.find((link) => link.name === device)?.mtu ?? underlay.mtu);
+      const told = [pods, ...others.map((sentence) => Number(/ (\d+) =/.exec(sentence)?.[1]))];
+      t.strictSame(
+        [...new Set([pods, ...taken])].sort(),
+        told.sort(),
+        `${name}: every MTU of a route, and no other: ${others}`,
+      );
+    }
+  }
+});
 
 t.test("F9: a change of one family alone changes the state", async (t) => {
   const test = CASES["flow-dual-stack"];

@@ -5,7 +5,15 @@ import { gre } from "./gre.ts";
 import { hostGateway } from "./host-gw.ts";
 import { ipip } from "./ipip.ts";
 import { podMtu } from "./mtu.ts";
-import { backendsOf, type NetworkSpec, type OverlayBackend, type OverlayInput, type Peer } from "./network.ts";
+import {
+  backendsOf,
+  type NetworkSpec,
+  type OverlayBackend,
+  type OverlayInput,
+  type OwnLease,
+  type Peer,
+  type Underlay,
+} from "./network.ts";
 import type { ChangeProgress, DesiredLink, DesiredRoute, DesiredState, DesiredSysctl } from "./state.ts";
 import { vxlan } from "./vxlan.ts";
 import { mergeWireguard, wireguard } from "./wireguard.ts";
@@ -55,9 +63,8 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
     const largest = Math.min(...[network, before ?? network].map((spec) => podMtu(spec, input.underlay)));
     const mtu = smallestMtu(largest, part);
     part.routes.push(...own.subnets.map(unreachable));
-    if (mtu < MINIMUM_IPV6_MTU && own.subnets.some((subnet) => prefixFamily(subnet) === 6)) {
-      part.refusals.push(mtuTooSmall(network, mtu, input.underlay.device));
-    }
+    const problem = mtuProblem(network, own, mtu, input.underlay);
+    if (problem !== undefined) part.refusals.push(problem);
     parts.push(part);
     mtus[network.name] = mtu;
   }
@@ -127,6 +134,13 @@ function groupPeers(peers: readonly Peer[]): ReadonlyMap<string, readonly Peer[]
   return groups;
 }
 
-function mtuTooSmall({ name }: NetworkSpec, mtu: number, device: string): string {
+/** Why pods of the network cannot work with that MTU; undefined when they can. */
+export function mtuProblem(
+  { name }: NetworkSpec,
+  own: OwnLease,
+  mtu: number,
+  { device }: Underlay,
+): string | undefined {
+  if (mtu >= MINIMUM_IPV6_MTU || own.subnets.every((subnet) => prefixFamily(subnet) === 4)) return undefined;
   return `network "${name}": the pods' MTU would be ${mtu}, and IPv6 needs ${MINIMUM_IPV6_MTU}; raise the MTU of ${device}`;
 }

@@ -114,7 +114,22 @@ export const nodes: readonly Node[] = [
     ],
     podCount: 1,
   }),
-  node({ id: "id-1", name: "node-1", addresses: ["192.168.0.11", "fd00::11"], podCount: 2 }),
+  node({
+    id: "id-1",
+    name: "node-1",
+    addresses: ["192.168.0.11", "fd00::11"],
+    podCount: 2,
+    conditions: [
+      { type: "Ready", status: true, reason: "", message: "" },
+      {
+        type: "MTU",
+        status: true,
+        reason: "default",
+        message: "1464 = underlay eth0 1500 − 36 (vxlan flow over IPv4: IP 20, UDP 8, VXLAN 8)",
+      },
+      { type: "MTU", status: true, reason: "storage", message: "1500 = underlay eth0 1500 (plain route)" },
+    ],
+  }),
 ];
 
 const container = (digit: string) => digit.repeat(64);
