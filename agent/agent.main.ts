@@ -20,6 +20,7 @@ import { NodeFiles } from "./node-files.ts";
 import { loadNodeId } from "./node-id.ts";
 import type { AgentOptions } from "./options.ts";
 import { PluginHostThread } from "./plugin-host/thread.ts";
+import { Prober } from "./probe/prober.ts";
 import { Session, type SessionListener } from "./session.ts";
 import { parseStandalone, SINGLE_MACHINE, standaloneNodeId, standaloneState } from "./standalone.ts";
 import { readFileIfThere } from "./state-file.ts";
@@ -146,12 +147,23 @@ async function main(): Promise<void> {
     shortestRestMs: STATUS_REST_MS,
   });
   let backends: readonly string[] | undefined;
+  const prober =
+    flags.probeInterval === 0
+      ? undefined
+      : new Prober({
+          rt,
+          log,
+          metrics: metrics.probe,
+          periodMs: flags.probeInterval * 1000,
+          onChange: () => statuses.trigger(),
+        });
   const agent = new Agent(
     options,
     {
       rt,
       log,
       metrics,
+      prober,
       files: new NodeFiles(options),
       backends: () => {
         backends ??= availableBackends();
@@ -178,6 +190,7 @@ async function main(): Promise<void> {
     log.info({ signal }, "stopping; tunnels, routes and rules stay");
     session?.stop();
     watch[Symbol.dispose]();
+    prober?.stop();
     health?.close();
     setTimeout(() => process.exit(1), LONGEST_STOP_MS).unref(); // a delegate may hang
     await Promise.all([passes.stop(), statuses.stop(), calls?.stop()]);

@@ -18,6 +18,7 @@ import type { AgentOptions } from "./options.ts";
 import { addressOfEndpoint, leaseRefusal } from "./overlay-input.ts";
 import { Passes, type PassReport } from "./pass.ts";
 import { PodList } from "./pods.ts";
+import type { Prober } from "./probe/prober.ts";
 import { Renewal } from "./renewal.ts";
 import type { SavedState } from "./saved-state.ts";
 import type { Endpoint, SessionListener } from "./session.ts";
@@ -41,6 +42,8 @@ export interface AgentPorts {
   /** Names of the backends that this node can do. */
   backends(): string[];
   readonly keys: WireguardKeys;
+  /** The self-test of tunnels; undefined: none. */
+  readonly prober: Pick<Prober, "update" | "findings"> | undefined;
   /** Asks for a pass soon. */
   trigger(): void;
   /** To the controller, when connected. */
@@ -115,6 +118,7 @@ export class Agent implements SessionListener {
     const report = this.#publish({ ...found, failures: [...found.failures, ...unsaved] });
     this.#report = report;
     this.#noteProgress(report);
+    if (report.programmed !== undefined) this.#ports.prober?.update(report.programmed);
     const bridges = deleteIdleBridges(this.#ports.rt, new Set(report.leases.map(({ network }) => network)));
     if (bridges.length > 0) this.#ports.log.info({ bridges }, "bridges of deleted networks removed");
     this.#connection.acknowledge(state.revision, report.failures, this.#ports.keys.savedEpoch);
@@ -127,7 +131,9 @@ export class Agent implements SessionListener {
     const pods = this.#pods.list();
     this.#ports.metrics.pods.set(pods.length);
     this.#releaseFenced(new Set(pods.map(({ network }) => network ?? "")));
-    const status = nodeStatus(pods, this.notReady(), this.#report?.failures ?? [], this.#report?.mtus);
+    const findings = this.#ports.prober?.findings();
+    const { failures = [], mtus } = this.#report ?? {};
+    const status = nodeStatus(pods, this.notReady(), failures, mtus, findings);
     this.#connection.report({ ...status, backends: [...this.#progress.values()] });
   }
 

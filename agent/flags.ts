@@ -30,6 +30,13 @@ function seconds(text: string): number {
   throw new InvalidArgumentError("a number of seconds above 0 is needed.");
 }
 
+/** 0 stands for "never". */
+function secondsOrNever(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw new InvalidArgumentError("a number of seconds is needed; 0: never.");
+}
+
 function count(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= 0) return value;
@@ -84,6 +91,11 @@ export function agentCommand(version: string, fail: (exitCode: number) => never)
       flag("--health-listen <host:port>", "/healthz, /readyz, /metrics; empty: none").default("127.0.0.1:7446"),
     )
     .addOption(flag("--resync-interval <seconds>", "time between two full passes").argParser(seconds).default(30))
+    .addOption(
+      flag("--probe-interval <seconds>", "time between two tests of tunnels to a few random peers; 0: never")
+        .argParser(secondsOrNever)
+        .default(10),
+    )
     .addOption(flag("--log-level <level>", "log level").choices(["debug", "info", "warn", "error"]).default("info"))
     .exitOverride((error) => fail(error.exitCode === 0 ? 0 : 2));
 }

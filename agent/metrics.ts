@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { createProbeMetrics } from "./probe/metrics.ts";
 
 /** The agent's metrics; names and units as Prometheus recommends. */
 export function createMetrics(version: string) {
@@ -15,6 +16,7 @@ export function createMetrics(version: string) {
   build.set({ version }, 1);
   return {
     registry,
+    probe: createProbeMetrics(registry),
     connected: new Gauge({
       name: "podwire_agent_controller_connected",
       help: "1 while the stream to a controller is open.",

@@ -1,10 +1,12 @@
 import { applyOverlay } from "../dataplane/apply.ts";
 import { nodeRulesets, RulesetKeeper } from "../dataplane/node-rules.ts";
+import { probeGuard } from "../firewall/probe-guard.ts";
 import type { Ruleset } from "../firewall/ruleset.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
+import { prefixFamily } from "../net/prefix.ts";
 import { desiredOverlay, mtuProblem } from "../overlay/desired.ts";
 import { explainMtu } from "../overlay/mtu-words.ts";
-import type { NetworkSpec, Underlay } from "../overlay/network.ts";
+import type { NetworkSpec, OverlayInput, Underlay } from "../overlay/network.ts";
 import { isNetworkName } from "../overlay/parse-network.ts";
 import type { ChangeProgress, DesiredState } from "../overlay/state.ts";
 import type { NodeLease } from "../plugins/overlay/lease.ts";
@@ -12,6 +14,7 @@ import { type Changes, type Failure, ReconcileError } from "../reconcile/step.ts
 import type { ClusterState } from "./cluster-state.ts";
 import { nodeLease } from "./node-lease.ts";
 import { type CheckedInput, MOST_NETWORKS, overlayInput } from "./overlay-input.ts";
+import { PROBE_PORT } from "./probe/packet.ts";
 import type { WireguardKeys } from "./wireguard-keys.ts";
 
 /** What one pass found and did. */
@@ -27,6 +30,8 @@ export interface PassReport {
   /** How far this node is with changes of backends, when nothing failed. */
   readonly backendChanges: readonly ChangeProgress[];
   readonly mtus: readonly NetworkMtu[];
+  /** What the kernel was brought to; undefined: not even that is known. */
+  readonly programmed: { readonly input: OverlayInput; readonly desired: DesiredState } | undefined;
 }
 
 /** Where the MTU of a network's pods comes from. */
@@ -94,6 +99,7 @@ export class Passes {
       peerCount: input.peers.length,
       backendChanges: desired.changes,
       mtus: plan.mtus,
+      programmed: { input, desired },
     };
   }
 
@@ -109,6 +115,7 @@ export class Passes {
       peerCount: 0,
       backendChanges: [],
       mtus: [],
+      programmed: undefined,
     };
   }
 
@@ -125,7 +132,7 @@ export class Passes {
       paired,
       input,
       desired: desiredOverlay(input),
-      rulesets: nodeRulesets(input),
+      rulesets: rulesets(input),
       mtus: networkMtus(input),
     };
     this.#plan = plan;
@@ -163,6 +170,13 @@ function networkMtus({ networks, leases, peers, underlay }: CheckedInput): Netwo
     const message = [sentence, ...others].join("; ");
     return [{ network: network.name, message, ...(problem !== undefined && { problem }) }];
   });
+}
+
+function rulesets(input: OverlayInput): Ruleset[] {
+  const networks = input.networks.flatMap(({ cidrs, subnetLengths }) =>
+    cidrs.map((cidr) => ({ cidr, subnetLength: subnetLengths[prefixFamily(cidr)] })),
+  );
+  return [...nodeRulesets(input), probeGuard({ port: PROBE_PORT, networks })];
 }
 
 function describeFailure({ kind, key, error }: Failure): string {

@@ -1,6 +1,7 @@
 import type { NodeStatus } from "../proto/gen/podwire/v1/NodeStatus.ts";
 import type { Pod } from "../proto/gen/podwire/v1/Pod.ts";
 import type { NetworkMtu } from "./pass.ts";
+import type { Finding } from "./probe/findings.ts";
 
 /** The controller takes 64 failures of 1,024 characters, and messages of 4,096; the log is not to be flooded either. */
 const MOST_SENTENCES = 8;
@@ -25,12 +26,14 @@ function cut(sentence: string): string {
  * @param notReady why ADD would fail now
  * @param failures what the kernel could not be brought to
  * @param mtus a condition each, whose reason is the network
+ * @param findings of the self-test of tunnels
  */
 export function nodeStatus(
   pods: readonly Pod[],
   notReady: readonly string[],
   failures: readonly string[],
   mtus: readonly NetworkMtu[] = [],
+  findings: readonly Finding[] = [],
 ): NodeStatus & { readonly pods: Pod[] } {
   const condition = (type: string, good: string, bad: string, reasons: readonly string[]) => ({
     type,
@@ -50,5 +53,6 @@ export function nodeStatus(
         message: cut(problem === undefined ? message : `${problem}; ${message}`),
       })),
     ],
+    probes: findings.map(({ message, ...finding }) => ({ ...finding, message: cut(message) })),
   };
 }

@@ -1,6 +1,7 @@
 import { isAddress, parseAddress } from "../net/address.ts";
 import { contains, type Prefix } from "../net/prefix.ts";
 import type { Pod__Output as Pod } from "../proto/gen/podwire/v1/Pod.ts";
+import type { Probe__Output as Probe } from "../proto/gen/podwire/v1/Probe.ts";
 import type { Subnet__Output as Subnet } from "../proto/gen/podwire/v1/Subnet.ts";
 import { formatAge, timestamp } from "./age.ts";
 import type { Context } from "./context.ts";
@@ -98,6 +99,7 @@ export function renderNode(item: NodeItem, pods: readonly Pod[], now: number): s
     ["Behind", formatBehind(item, now)],
     ["Failures", node.failures],
     ["Conditions", block(CONDITIONS, node.conditions, now)],
+    ["Tunnel probes", block(PROBES, node.probes, now)],
     ["Leases", block(LEASES, node.subnets, now)],
     ["Pods", block(PODS, pods, now)],
   ]);
@@ -132,6 +134,15 @@ const CONDITIONS: readonly Column<{ type: string; status: boolean; reason: strin
   { title: "TYPE", cell: ({ type }) => type },
   { title: "STATUS", cell: ({ status }) => (status ? "True" : "False") },
   { title: "REASON", cell: ({ reason }) => reason },
+  { title: "MESSAGE", cell: ({ message }) => message },
+];
+
+const PROBES: readonly Column<Probe>[] = [
+  { title: "TO", cell: ({ nodeName }) => nodeName },
+  { title: "NETWORK", cell: ({ network }) => network },
+  { title: "FAMILY", cell: ({ family }) => `IPv${family}` },
+  { title: "VERDICT", cell: ({ verdict }) => verdict },
+  { title: "SINCE", cell: ({ since }, now) => formatAge(since, now) },
   { title: "MESSAGE", cell: ({ message }) => message },
 ];
 

@@ -5,15 +5,18 @@ import { fakeAdmin, fakeContext, nodes } from "./testdata/cluster.ts";
 
 const OPTIONS = { output: "table", headers: true, nodes: 0 };
 const good = nodes.filter(({ name }) => name === "node-1");
+const PROBE = { network: "default", nodeName: "x", family: 4, message: "lost", since: 0 };
 const converged = fakeAdmin({ listNodes: async () => ({ nodes: [...good], revision: 42 }) });
 
 t.test("exit 0 when every node has applied the newest revision without failures, 2 when one has not", async (t) => {
+  const failing = { ...PROBE, nodeId: "id-1", verdict: "blocked" };
   t.equal(await status(fakeContext(converged), [], OPTIONS), ExitCode.ok);
   t.equal(await status(fakeContext(), [], OPTIONS), ExitCode.notConverged);
   const ways = [
     { appliedRevision: 41 },
     { connected: false },
     { failures: ["RTM_NEWROUTE: EINVAL"] },
+    { probes: [failing] },
     { conditions: [{ type: "Ready", status: false, reason: "", message: "" }] },
   ];
   for (const way of ways) {
@@ -23,6 +26,18 @@ t.test("exit 0 when every node has applied the newest revision without failures,
     const context = fakeContext(one);
     t.equal(await status(context, [], OPTIONS), ExitCode.notConverged, JSON.stringify(way));
     t.match(context.noted, /^node-1 /);
+  }
+});
+
+t.test("a way to a node that is not connected, or that passes again, is no trouble of this node's", async (t) => {
+  for (const probe of [
+    { ...PROBE, nodeId: "id-10", verdict: "unreachable" },
+    { ...PROBE, nodeId: "gone", verdict: "unreachable" },
+    { ...PROBE, nodeId: "id-2", verdict: "remedied" },
+  ]) {
+    const listed = nodes.map((node) => (node.name === "node-1" ? { ...node, probes: [probe] } : node));
+    const admin = fakeAdmin({ listNodes: async () => ({ nodes: listed, revision: 42 }) });
+    t.equal(await status(fakeContext(admin), ["node-1"], OPTIONS), ExitCode.ok, JSON.stringify(probe));
   }
 });
 

@@ -2,7 +2,16 @@ import type { Admin } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { CommandError, ExitCode, notFound } from "./exit.ts";
 import { listOf, parseFormat, renderValue } from "./format.ts";
-import { behind, formatBehind, isNode, type NodeItem, nodes, unmet } from "./resources/node.ts";
+import {
+  behind,
+  failingProbes,
+  formatBehind,
+  isNode,
+  type NodeItem,
+  nodes,
+  probePair,
+  unmet,
+} from "./resources/node.ts";
 import { type Column, printable, renderTable } from "./table.ts";
 
 export interface StatusOptions {
@@ -38,7 +47,7 @@ export async function status(context: Context, names: readonly string[], options
       ? await list(admin)
       : await waitFor(context, admin, options.wait, (found) => isConverged(found, names, options.nodes));
   const selected = choose(items, names);
-  const problems = selected.flatMap(describeProblems);
+  const problems = selected.flatMap((item) => describeProblems(item, items));
   const lacking = options.nodes - items.length;
   if (lacking > 0) problems.push(`${lacking} more nodes are expected: ${items.length} of ${options.nodes} have joined`);
 
@@ -67,11 +76,14 @@ function choose(items: readonly NodeItem[], names: readonly string[]): readonly 
 
 function isConverged(items: readonly NodeItem[], names: readonly string[], count: number): boolean {
   if (items.length < count || names.some((name) => !items.some(({ node }) => isNode(node, name)))) return false;
-  return choose(items, names).every((item) => describeProblems(item).length === 0);
+  return choose(items, names).every((item) => describeProblems(item, items).length === 0);
 }
 
-/** Why the node has not converged, a sentence each; none when it has. */
-export function describeProblems(item: NodeItem): string[] {
+/**
+ * Why the node has not converged, a sentence each; none when it has. A way to a peer that fails is one.
+ * @param all nodes, to tell whether a peer is there at all
+ */
+export function describeProblems(item: NodeItem, all: readonly NodeItem[]): string[] {
   const { node, newest } = item;
   const problems: string[] = [];
   if (!node.connected) problems.push("is not connected");
@@ -80,7 +92,9 @@ export function describeProblems(item: NodeItem): string[] {
     problems.push(`is not ${type}${reason && ` (${reason})`}${message && `: ${message}`}`);
   }
   for (const failure of node.failures) problems.push(`failed: ${failure}`);
-  return problems.map((problem) => `${node.name} ${problem}`);
+  const isConnected = (nodeId: string) => all.some(({ node: peer }) => peer.id === nodeId && peer.connected);
+  const failing = failingProbes(node, isConnected).map((probe) => `${probePair(node, probe)}: ${probe.message}`);
+  return [...problems.map((problem) => `${node.name} ${problem}`), ...failing];
 }
 
 /**

@@ -121,7 +121,7 @@ function described(route: ListedRoute, nameOf: (index: number) => string | undef
   const unreachable = type === "unreachable";
   return {
     dst,
-    type: unreachable ? "unreachable" : "unicast",
+    type: unreachable || type === "local" ? type : "unicast",
     ...(dev === undefined || unreachable ? {} : { device: nameOf(dev) ?? `if${dev}` }), // IPv6 says "dev lo"
     ...(via === undefined ? {} : { via }),
     ...(onlink === true ? { onlink } : {}),

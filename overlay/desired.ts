@@ -1,4 +1,4 @@
-import { type Prefix, prefixFamily } from "../net/prefix.ts";
+import { hostPrefix, type Prefix, prefixAddress, prefixFamily } from "../net/prefix.ts";
 import type { BackendPart, NetworkContext } from "./backend.ts";
 import { keepPrevious } from "./change.ts";
 import { gre } from "./gre.ts";
@@ -62,7 +62,7 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
     for (const link of part.links) links.set(link.name, link);
     const largest = Math.min(...[network, before ?? network].map((spec) => podMtu(spec, input.underlay)));
     const mtu = smallestMtu(largest, part);
-    part.routes.push(...own.subnets.map(unreachable));
+    part.routes.push(...ownEnds(own, part), ...own.subnets.map(unreachable));
     const problem = mtuProblem(network, own, mtu, input.underlay);
     if (problem !== undefined) part.refusals.push(problem);
     parts.push(part);
@@ -101,6 +101,17 @@ function smallestMtu(largest: number, { links, routes }: BackendPart): number {
  */
 function unreachable(dst: Prefix): DesiredRoute {
   return { dst, type: "unreachable", metric: LAST_METRIC };
+}
+
+/**
+ * The subnets' lowest addresses are this node's towards peers, which test their ways to it with them. A backend without
+ * tunnels puts them on no device.
+ */
+function ownEnds({ subnets }: OwnLease, { addresses }: BackendPart): DesiredRoute[] {
+  return subnets
+    .map((subnet) => hostPrefix(prefixAddress(subnet)))
+    .filter((end) => !addresses.some(({ address }) => address === end))
+    .map((end) => ({ dst: end, type: "local", device: "lo" }));
 }
 
 function nodeSysctls({ networks, leases, underlay }: OverlayInput): DesiredSysctl[] {

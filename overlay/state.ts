@@ -90,7 +90,8 @@ export interface DesiredWireguardPeer {
 /** In the main table with our route protocol. Key: dst and metric. */
 export interface DesiredRoute {
   readonly dst: Prefix;
-  readonly type: "unicast" | "unreachable";
+  /** "local": the destination is this node itself, though no device bears it. */
+  readonly type: "unicast" | "unreachable" | "local";
   readonly device?: string;
   readonly via?: Address;
   readonly onlink?: true;

@@ -1,5 +1,6 @@
 import type { Condition__Output as Condition } from "../../proto/gen/podwire/v1/Condition.ts";
 import type { Node__Output as Node } from "../../proto/gen/podwire/v1/Node.ts";
+import type { Probe__Output as Probe } from "../../proto/gen/podwire/v1/Probe.ts";
 import { formatAge, timestamp } from "../age.ts";
 import { API_VERSION, type ApiObject, present, type Resource } from "./resource.ts";
 
@@ -24,6 +25,16 @@ export function formatBehind(item: NodeItem, now: number): string {
 /** Every condition is told so that true is good. */
 export function unmet(node: Node): readonly Condition[] {
   return node.conditions.filter(({ status }) => !status);
+}
+
+/** What the self-test of tunnels found on the way to a peer. */
+export function probePair(node: Node, { nodeName, network, family }: Probe): string {
+  return `${node.name} → ${nodeName} ${network} IPv${family}`;
+}
+
+/** Ways from this node that fail though the peer is there; its own absence is said of the peer. */
+export function failingProbes(node: Node, isConnected: (nodeId: string) => boolean): readonly Probe[] {
+  return node.probes.filter(({ verdict, nodeId }) => verdict !== "remedied" && isConnected(nodeId));
 }
 
 /** One word on how it is. */
@@ -98,6 +109,15 @@ function toObject(item: NodeItem): ApiObject {
         type,
         status: status ? "True" : "False",
         ...present({ reason, message }),
+      })),
+      probes: node.probes.map(({ network, nodeId, nodeName, family, verdict, message, since }) => ({
+        network,
+        node: nodeName,
+        nodeId,
+        family,
+        verdict,
+        message,
+        ...present({ since: timestamp(since) }),
       })),
       subnets: node.subnets.map(({ network, subnet, epoch }) => ({ network, subnet, epoch })),
       podCount: node.podCount,

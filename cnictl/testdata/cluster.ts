@@ -85,6 +85,7 @@ const node = (fields: Partial<Node> & Pick<Node, "id" | "name" | "addresses">): 
   podCount: 0,
   version: "0.1.0",
   createdAt: ago(3 * DAY),
+  probes: [],
   ...fields,
 });
 
@@ -113,6 +114,26 @@ export const nodes: readonly Node[] = [
       { type: "Converged", status: false, reason: "KernelRefused", message: "1 change\x1b[31m failed\nnode-9 is fine" },
     ],
     podCount: 1,
+    probes: [
+      {
+        network: "default",
+        nodeId: "id-1",
+        nodeName: "node-1",
+        family: 4,
+        verdict: "mtu-black-hole",
+        message: "packets over 1364 bytes vanish (MTU black hole), and pods send up to 1464",
+        since: ago(3 * MINUTE),
+      },
+      {
+        network: "default",
+        nodeId: "id-10",
+        nodeName: "node-10",
+        family: 4,
+        verdict: "unreachable",
+        message: "nothing comes back through the tunnel",
+        since: ago(26 * HOUR),
+      },
+    ],
   }),
   node({
     id: "id-1",

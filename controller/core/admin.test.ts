@@ -290,11 +290,12 @@ t.test("a deleted network takes its subnets along, and can be made again with th
         },
       ],
       conditions: [],
+      probes: [],
       backends: [],
     },
   });
   await t.rejects(admin.deleteNetwork("default"), { status: "FAILED_PRECONDITION", message: /has pods on node "a"/ });
-  node.say({ status: { pods: [], conditions: [], backends: [] } });
+  node.say({ status: { pods: [], conditions: [], probes: [], backends: [] } });
   await admin.deleteNetwork("default");
   await bed.clock.advance(100);
   t.same((await bed.store.range("subnets/")).entries, []);

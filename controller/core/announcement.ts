@@ -6,6 +6,7 @@ import type { HeldSubnet__Output } from "../../proto/gen/podwire/v1/HeldSubnet.t
 import type { Hello__Output } from "../../proto/gen/podwire/v1/Hello.ts";
 import type { NodeStatus__Output } from "../../proto/gen/podwire/v1/NodeStatus.ts";
 import type { Pod__Output } from "../../proto/gen/podwire/v1/Pod.ts";
+import type { Probe__Output } from "../../proto/gen/podwire/v1/Probe.ts";
 import { invalid, RequestError } from "./error.ts";
 import type { Claim, Held } from "./leases.ts";
 import type { State } from "./state.ts";
@@ -24,6 +25,8 @@ import {
 const MOST_HELD = 64;
 /** The kubelet's default limit is 110 pods. */
 const MOST_PODS = 4096;
+/** An agent tells of 64 failing pairs at most, and of a few devices. */
+const MOST_PROBES = 128;
 
 /** What a pod is, as its node reported it. */
 export interface Pod {
@@ -47,6 +50,17 @@ export interface Condition {
 export interface Progress {
   readonly receives: number;
   readonly sends: number;
+}
+
+/** What a node found out about the way to another one. */
+export interface Probe {
+  readonly network: string;
+  readonly nodeId: string;
+  readonly nodeName: string;
+  readonly family: number;
+  readonly verdict: string;
+  readonly message: string;
+  readonly since: number;
 }
 
 /** Checks what a node says of itself, against the protocol and against the networks. @throws RequestError */
@@ -93,6 +107,7 @@ export function checkHeld(held: readonly HeldSubnet__Output[]): Held[] {
 export function checkStatus(status: NodeStatus__Output): {
   pods: Pod[];
   conditions: Condition[];
+  probes: Probe[];
   progress: ReadonlyMap<string, Progress>;
 } {
   return {
@@ -105,6 +120,19 @@ export function checkStatus(status: NodeStatus__Output): {
         checkProgress(key, item as BackendProgress__Output),
       ),
     ),
+    probes: checkList("probes", status.probes, MOST_PROBES, (key, item) => checkProbe(key, item as Probe__Output)),
+  };
+}
+
+function checkProbe(key: string, probe: Probe__Output): Probe {
+  return {
+    network: checkName(`${key}.network`, probe.network),
+    nodeId: checkText(`${key}.node_id`, probe.nodeId, 253),
+    nodeName: checkText(`${key}.node_name`, probe.nodeName, 253),
+    family: checkInteger(`${key}.family`, probe.family, 4, 6),
+    verdict: checkName(`${key}.verdict`, probe.verdict),
+    message: checkText(`${key}.message`, probe.message, 1024),
+    since: checkInteger(`${key}.since`, probe.since, 0, Number.MAX_SAFE_INTEGER),
   };
 }
 

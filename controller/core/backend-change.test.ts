@@ -24,7 +24,7 @@ async function start(names: readonly string[], options: { controllers?: number }
 }
 
 function say(node: FakeNode | undefined, receives: number, sends: number): void {
-  node?.say({ status: { pods: [], conditions: [], backends: [{ network: "default", receives, sends }] } });
+  node?.say({ status: { pods: [], conditions: [], probes: [], backends: [{ network: "default", receives, sends }] } });
 }
 
 function told(node: FakeNode | undefined) {

@@ -28,6 +28,7 @@ export function nodeMessage(node: Node, state: State, session: Session | undefin
     podCount: report?.pods.length ?? 0,
     version: node.version,
     createdAt: node.createdAt,
+    probes: [...(report?.probes ?? [])],
   };
 }
 

@@ -2,7 +2,15 @@ import type { Ack__Output } from "../../proto/gen/podwire/v1/Ack.ts";
 import type { NodeMessage__Output } from "../../proto/gen/podwire/v1/NodeMessage.ts";
 import { StoreUnavailableError } from "../store/store.ts";
 import type { Allocator } from "./allocation.ts";
-import { type Condition, checkHeld, checkHello, checkStatus, type Pod, type Progress } from "./announcement.ts";
+import {
+  type Condition,
+  checkHeld,
+  checkHello,
+  checkStatus,
+  type Pod,
+  type Probe,
+  type Progress,
+} from "./announcement.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { Distributor, Stream, Transport } from "./distribution.ts";
 import { RequestError } from "./error.ts";
@@ -51,6 +59,7 @@ export interface Report {
   readonly failures: readonly string[];
   readonly pods: readonly Pod[];
   readonly conditions: readonly Condition[];
+  readonly probes: readonly Probe[];
   readonly lastSeen: number;
 }
 
@@ -77,7 +86,8 @@ export class Session implements Member {
     this.#options = options;
     this.#transport = transport;
     this.since = options.clock.now();
-    this.report = { appliedRevision: 0, appliedAt: 0, failures: [], pods: [], conditions: [], lastSeen: this.since };
+    const nothing = { failures: [], pods: [], conditions: [], probes: [] };
+    this.report = { appliedRevision: 0, appliedAt: 0, ...nothing, lastSeen: this.since };
     this.#stream = options.distributor.open(transport);
     this.#expect("hello: did not come within 10 s of the stream's opening");
   }

@@ -5,6 +5,7 @@ import { SystemError } from "./system-error.ts";
 const PROTOTYPES = {
   socket: ["int", ["int", "int", "int"]],
   bind: ["int", ["int", "void *", "uint"]],
+  connect: ["int", ["int", "void *", "uint"]],
   setsockopt: ["int", ["int", "int", "int", "void *", "uint"]],
   getsockopt: ["int", ["int", "int", "int", "void *", "void *"]],
   send: ["long", ["int", "void *", "size_t", "int"]],

@@ -143,10 +143,47 @@ export const descriptor = {
          "type": "Condition",
          "id": 2
         },
+        "probes": {
+         "rule": "repeated",
+         "type": "Probe",
+         "id": 3
+        },
         "backends": {
          "rule": "repeated",
          "type": "BackendProgress",
          "id": 4
+        }
+       }
+      },
+      "Probe": {
+       "fields": {
+        "network": {
+         "type": "string",
+         "id": 1
+        },
+        "nodeId": {
+         "type": "string",
+         "id": 2
+        },
+        "nodeName": {
+         "type": "string",
+         "id": 3
+        },
+        "family": {
+         "type": "uint32",
+         "id": 4
+        },
+        "verdict": {
+         "type": "string",
+         "id": 5
+        },
+        "message": {
+         "type": "string",
+         "id": 6
+        },
+        "since": {
+         "type": "uint64",
+         "id": 7
         }
        }
       },
@@ -650,6 +687,11 @@ export const descriptor = {
         "createdAt": {
          "type": "uint64",
          "id": 15
+        },
+        "probes": {
+         "rule": "repeated",
+         "type": "Probe",
+         "id": 16
         }
        }
       },

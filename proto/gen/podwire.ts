@@ -32,6 +32,7 @@ import type { NodeStatus as _podwire_v1_NodeStatus, NodeStatus__Output as _podwi
 import type { NodesClient as _podwire_v1_NodesClient, NodesDefinition as _podwire_v1_NodesDefinition } from './podwire/v1/Nodes.ts';
 import type { PairKey as _podwire_v1_PairKey, PairKey__Output as _podwire_v1_PairKey__Output } from './podwire/v1/PairKey.ts';
 import type { Pod as _podwire_v1_Pod, Pod__Output as _podwire_v1_Pod__Output } from './podwire/v1/Pod.ts';
+import type { Probe as _podwire_v1_Probe, Probe__Output as _podwire_v1_Probe__Output } from './podwire/v1/Probe.ts';
 import type { ReleaseSubnetRequest as _podwire_v1_ReleaseSubnetRequest, ReleaseSubnetRequest__Output as _podwire_v1_ReleaseSubnetRequest__Output } from './podwire/v1/ReleaseSubnetRequest.ts';
 import type { ReleaseSubnetResponse as _podwire_v1_ReleaseSubnetResponse, ReleaseSubnetResponse__Output as _podwire_v1_ReleaseSubnetResponse__Output } from './podwire/v1/ReleaseSubnetResponse.ts';
 import type { Renew as _podwire_v1_Renew, Renew__Output as _podwire_v1_Renew__Output } from './podwire/v1/Renew.ts';
@@ -83,6 +84,7 @@ export interface ProtoGrpcType {
       Nodes: SubtypeConstructor<typeof grpc.Client, _podwire_v1_NodesClient> & { service: _podwire_v1_NodesDefinition }
       PairKey: MessageTypeDefinition<_podwire_v1_PairKey, _podwire_v1_PairKey__Output>
       Pod: MessageTypeDefinition<_podwire_v1_Pod, _podwire_v1_Pod__Output>
+      Probe: MessageTypeDefinition<_podwire_v1_Probe, _podwire_v1_Probe__Output>
       ReleaseSubnetRequest: MessageTypeDefinition<_podwire_v1_ReleaseSubnetRequest, _podwire_v1_ReleaseSubnetRequest__Output>
       ReleaseSubnetResponse: MessageTypeDefinition<_podwire_v1_ReleaseSubnetResponse, _podwire_v1_ReleaseSubnetResponse__Output>
       Renew: MessageTypeDefinition<_podwire_v1_Renew, _podwire_v1_Renew__Output>

@@ -2,6 +2,7 @@
 
 import type { Condition as _podwire_v1_Condition, Condition__Output as _podwire_v1_Condition__Output } from '../../podwire/v1/Condition.ts';
 import type { Subnet as _podwire_v1_Subnet, Subnet__Output as _podwire_v1_Subnet__Output } from '../../podwire/v1/Subnet.ts';
+import type { Probe as _podwire_v1_Probe, Probe__Output as _podwire_v1_Probe__Output } from '../../podwire/v1/Probe.ts';
 import type { Long } from '@grpc/proto-loader';
 
 export interface Node {
@@ -20,6 +21,7 @@ export interface Node {
   'podCount'?: (number);
   'version'?: (string);
   'createdAt'?: (number | string | Long);
+  'probes'?: (_podwire_v1_Probe)[];
 }
 
 export interface Node__Output {
@@ -38,4 +40,5 @@ export interface Node__Output {
   'podCount': (number);
   'version': (string);
   'createdAt': (number);
+  'probes': (_podwire_v1_Probe__Output)[];
 }
