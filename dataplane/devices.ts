@@ -14,6 +14,8 @@ export class Devices {
   #links: readonly Link[] | undefined;
   #byName = new Map<string, Link>();
   #byIndex = new Map<number, Link>();
+  /** Indices by the names that somebody asked for; asked again for each of thousands of objects. */
+  #found = new Map<string, number>();
 
   /** @param overlayNames of the devices that are wanted */
   constructor(rt: RouteSocket, scope: Scope, overlayNames: Iterable<string>) {
@@ -41,9 +43,12 @@ export class Devices {
   /** @throws Error naming the device when it is not there, or is not ours and should be */
   indexOf(name: string): number {
     this.#list();
+    const known = this.#found.get(name);
+    if (known !== undefined) return known;
     const link = this.#byName.get(name);
     if (link === undefined) throw new Error(`device ${name} is not there`);
     if (this.#overlayNames.has(name)) refuseForeign(link);
+    this.#found.set(name, link.index);
     return link.index;
   }
 
@@ -65,6 +70,7 @@ export class Devices {
     const links = listLinks(this.#rt);
     this.#byName = new Map(links.map((link) => [link.name, link]));
     this.#byIndex = new Map(links.map((link) => [link.index, link]));
+    this.#found = new Map();
     this.#links = links;
     return links;
   }

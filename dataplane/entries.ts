@@ -6,13 +6,16 @@ import {
   listFdb,
   listNeighbours,
   replaceFdb,
+  replaceFdbs,
   replaceNeighbour,
+  replaceNeighbours,
 } from "../kernel/rtnetlink/neighbour.ts";
 import { isLinkLocal } from "../net/address.ts";
 import { prefixAddress } from "../net/prefix.ts";
 import type { DesiredAddress, DesiredFdbEntry, DesiredNeighbour } from "../overlay/state.ts";
 import type { Kind } from "../reconcile/step.ts";
 import type { Context } from "./apply.ts";
+import { putTogether } from "./batch.ts";
 import { inScope } from "./scope.ts";
 
 /** Addresses on our overlay devices; the kernel's own link-local ones stay. */
@@ -35,6 +38,12 @@ export function addressKind({ rt, scope, devices }: Context): Kind<DesiredAddres
 
 /** Permanent neighbours on our overlay devices. */
 export function neighbourKind({ rt, devices }: Context): Kind<DesiredNeighbour> {
+  const translate = ({ device, address, mac }: DesiredNeighbour) => ({
+    index: devices.indexOf(device),
+    address,
+    mac,
+    protocol: ROUTE_PROTOCOL,
+  });
   return {
     name: "neighbour",
     key: ({ device, address }) => `${address} dev ${device}`,
@@ -47,8 +56,8 @@ export function neighbourKind({ rt, devices }: Context): Kind<DesiredNeighbour> 
           ),
         ),
     same: (existing, wanted) => existing.mac === wanted.mac,
-    put: ({ device, address, mac }) =>
-      replaceNeighbour(rt, { index: devices.indexOf(device), address, mac, protocol: ROUTE_PROTOCOL }),
+    put: (item) => replaceNeighbour(rt, translate(item)),
+    putAll: (puts) => putTogether(puts, translate, (all) => replaceNeighbours(rt, all)),
     remove: ({ device, address }) =>
       deleteNeighbour(rt, { index: devices.indexOf(device), address }, { missingOk: true }),
   };
@@ -56,6 +65,12 @@ export function neighbourKind({ rt, devices }: Context): Kind<DesiredNeighbour> 
 
 /** Forwarding entries of our overlay devices (bridge fdb … self). */
 export function fdbKind({ rt, devices }: Context): Kind<DesiredFdbEntry> {
+  const translate = ({ device, mac, dst }: DesiredFdbEntry) => ({
+    index: devices.indexOf(device),
+    mac,
+    dst,
+    self: true,
+  });
   return {
     name: "fdb",
     key: ({ device, mac }) => `${mac} dev ${device}`,
@@ -66,8 +81,8 @@ export function fdbKind({ rt, devices }: Context): Kind<DesiredFdbEntry> {
           listFdb(rt, { index }).flatMap(({ mac, dst }) => (dst === undefined ? [] : [{ device: name, mac, dst }])),
         ),
     same: (existing, wanted) => existing.dst === wanted.dst,
-    put: ({ device, mac, dst }) => replaceFdb(rt, { index: devices.indexOf(device), mac, dst, self: true }),
-    remove: ({ device, mac, dst }) =>
-      deleteFdb(rt, { index: devices.indexOf(device), mac, dst, self: true }, { missingOk: true }),
+    put: (item) => replaceFdb(rt, translate(item)),
+    putAll: (puts) => putTogether(puts, translate, (all) => replaceFdbs(rt, all)),
+    remove: (item) => deleteFdb(rt, translate(item), { missingOk: true }),
   };
 }

@@ -4,7 +4,7 @@ import { overlayMasquerade, type TunnelProtocol, tunnelGuard } from "../firewall
 import { difference, listingOf, type Ruleset } from "../firewall/ruleset.ts";
 import { nftGeneration } from "../kernel/nftables/generation.ts";
 import { type Nft, openNft } from "../kernel/nftables/nft.ts";
-import type { Address } from "../net/address.ts";
+import { type Address, familyOf } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { backendsOf, type NetworkSpec, type OverlayBackend, type OverlayInput } from "../overlay/network.ts";
 import { ownAddress } from "../overlay/underlay.ts";
@@ -45,21 +45,28 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
     peers: [...peers],
     ...(formats.size > 0 && { inner: { formats: [...formats], sources } }),
   }));
+  const prefix = `${owner}overlay_`;
+  const ownSubnets = masquerading.flatMap(subnetsOf);
+  // A chain of type nat turns connection tracking on, for every packet of the node: a tenth of a small one's way. Without
+  // anybody to masquerade only tunnels over IPv6 need it, whose fragments it puts together before the guard sees them.
+  const tracking = ownSubnets.length > 0 || known.some(({ peers }) => peers.some((peer) => familyOf(peer) === 6));
   return [
-    overlayMasquerade({
-      prefix: `${owner}overlay_`,
-      ownSubnets: masquerading.flatMap(subnetsOf),
-      clusterCidrs: networks.flatMap(({ cidrs }) => cidrs),
-    }),
-    tunnelGuard({
-      prefix: `${owner}tunnel_`,
-      device: underlay.device,
-      own: ([4, 6] as const).flatMap((family) => ownAddress(underlay, family) ?? []),
-      tunnels: known.flatMap(({ tunnel, ...rest }) => (typeof tunnel === "number" ? [{ port: tunnel, ...rest }] : [])),
-      protocols: known.flatMap(({ tunnel, ...rest }) =>
-        typeof tunnel === "number" ? [] : [{ name: tunnel, ...rest }],
-      ),
-    }),
+    tracking
+      ? overlayMasquerade({ prefix, ownSubnets, clusterCidrs: networks.flatMap(({ cidrs }) => cidrs) })
+      : { prefix, sets: [], chains: [] },
+    known.length === 0
+      ? { prefix: `${owner}tunnel_`, sets: [], chains: [] }
+      : tunnelGuard({
+          prefix: `${owner}tunnel_`,
+          device: underlay.device,
+          own: ([4, 6] as const).flatMap((family) => ownAddress(underlay, family) ?? []),
+          tunnels: known.flatMap(({ tunnel, ...rest }) =>
+            typeof tunnel === "number" ? [{ port: tunnel, ...rest }] : [],
+          ),
+          protocols: known.flatMap(({ tunnel, ...rest }) =>
+            typeof tunnel === "number" ? [] : [{ name: tunnel, ...rest }],
+          ),
+        }),
   ];
 }
 

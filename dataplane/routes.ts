@@ -112,8 +112,11 @@ function attempt(change: () => void): unknown {
   }
 }
 
-function kernelRoute({ device, ...rest }: DesiredRoute, indexOf: (name: string) => number): Route {
-  return { ...rest, protocol: ROUTE_PROTOCOL, ...(device === undefined ? {} : { dev: indexOf(device) }) };
+// Written out, because objects of one shape are what thousands of messages are made from quickly.
+function kernelRoute(route: DesiredRoute, indexOf: (name: string) => number): Route {
+  const { dst, type, device, via, onlink, src, mtu, metric, encap } = route;
+  const dev = device === undefined ? undefined : indexOf(device);
+  return { dst, type, dev, via, onlink, src, mtu, metric, encap, protocol: ROUTE_PROTOCOL };
 }
 
 function described(route: ListedRoute, nameOf: (index: number) => string | undefined): DesiredRoute {

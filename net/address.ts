@@ -14,6 +14,8 @@ export type Family = 4 | 6;
 export const ADDRESS_BITS = { 4: 32, 6: 128 } as const;
 
 const IPV4_TEXT = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+/** ASCII. */
+const [DOT, ZERO] = [0x2e, 0x30];
 const IPV6_GROUP = /^[0-9a-f]{1,4}$/i;
 
 /**
@@ -57,8 +59,11 @@ export function addressFromBigInt(family: Family, value: bigint): Address {
 
 /** The address in network byte order: 4 or 16 bytes. */
 export function addressToBytes(address: Address): Uint8Array {
-  if (familyOf(address) === 4) return Uint8Array.from(address.split("."), Number);
-  return Uint8Array.from(groupsOf(address).flatMap((group) => [group >> 8, group & 0xff]));
+  if (familyOf(address) === 6) return Uint8Array.from(groupsOf(address).flatMap((group) => [group >> 8, group & 0xff]));
+  const value = ipv4Value(address);
+  const bytes = new Uint8Array(4);
+  for (let i = 0; i < 4; i++) bytes[i] = value >>> (24 - 8 * i);
+  return bytes;
 }
 
 /**
@@ -109,9 +114,18 @@ export function isLinkLocal(address: Address): boolean {
   return familyOf(address) === 4 ? first === 169 && second === 254 : first === 0xfe && second >> 6 === 0b10;
 }
 
-/** A canonical dotted quad as a number. */
+/** A canonical dotted quad as a number. Read digit by digit: a pass over 5,000 peers does this 50,000 times. */
 function ipv4Value(address: string): number {
-  return address.split(".").reduce((value, octet) => value * 256 + Number(octet), 0);
+  let value = 0;
+  let octet = 0;
+  for (let i = 0; i < address.length; i++) {
+    const code = address.charCodeAt(i);
+    if (code === DOT) {
+      value = value * 256 + octet;
+      octet = 0;
+    } else octet = octet * 10 + code - ZERO;
+  }
+  return value * 256 + octet;
 }
 
 function dottedQuad(value: number): Address {

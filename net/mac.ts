@@ -16,8 +16,14 @@ export function parseMac(text: string): Mac {
 /** The six bytes as sent on the wire. */
 export function macToBytes(mac: Mac): Uint8Array {
   const bytes = new Uint8Array(6);
-  for (let i = 0; i < 6; i++) bytes[i] = Number.parseInt(mac.slice(3 * i, 3 * i + 2), 16);
+  for (let i = 0; i < 6; i++) bytes[i] = (hexDigit(mac, 3 * i) << 4) | hexDigit(mac, 3 * i + 1);
   return bytes;
+}
+
+/** A digit or a lower-case letter, by its ASCII code. */
+function hexDigit(text: string, at: number): number {
+  const code = text.charCodeAt(at);
+  return code < 0x61 ? code - 0x30 : code - 0x57;
 }
 
 /** Reads six bytes. @throws RangeError for any other number of bytes. */

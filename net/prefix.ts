@@ -68,7 +68,7 @@ export function prefixLength(prefix: Prefix): number {
 
 /** 4 or 6. */
 export function prefixFamily(prefix: Prefix): Family {
-  return familyOf(prefixAddress(prefix));
+  return prefix.includes(":") ? 6 : 4;
 }
 
 /** The prefix with its host bits cleared. */

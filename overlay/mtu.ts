@@ -77,6 +77,7 @@ export function wayTo({ backend }: NetworkSpec, peer: Peer, underlay: Underlay):
   const near = neighbouringAddress(peer, underlay) !== undefined;
   if (backend.type === "host-gw") return near ? "direct" : undefined;
   if (backend.directRouting && near) return "direct";
+  if (backend.type === "wireguard" && peer.publicKey === undefined) return undefined;
   const path = underlayPath(peer, underlay, followsPods(backend) ? prefixFamily(peer.subnet) : 4);
   return path === undefined || (backend.type === "ipip" && path.family === 6) ? undefined : path.family;
 }

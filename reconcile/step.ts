@@ -86,10 +86,11 @@ export function target<T>(kind: Kind<T>, desired: readonly T[]): Target {
         tally.failures.push({ kind: kind.name, error });
         return; // without knowing what is there, every put would be a guess
       }
-      const puts = [...wanted].flatMap(([key, item]) => {
+      const puts: (Put<T> & { key: string })[] = [];
+      for (const [key, item] of wanted) {
         const existing = actual.get(key);
-        return existing !== undefined && kind.same(existing, item) ? [] : [{ key, item, existing }];
-      });
+        if (existing === undefined || !kind.same(existing, item)) puts.push({ key, item, existing });
+      }
       for (const portion of portions(puts)) await putPortion(kind, portion, tally);
     },
     async prune(tally) {

@@ -136,7 +136,7 @@ export class NetlinkSocket implements Disposable {
   #executeBatch(requests: readonly Request[]): (NetlinkError | undefined)[] {
     const outcomes: (NetlinkError | undefined)[] = requests.map(() => undefined);
     const last = requests.length - 1;
-    const label = requests.map((request) => request.label).join(", ");
+    const label = `${requests[0]?.label}${last > 0 ? ` and ${last} more` : ""}`;
     this.#writer.clear();
     requests.forEach((request, index) => {
       this.#write(request, index === last ? Flag.ack : 0);

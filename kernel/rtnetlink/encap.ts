@@ -29,14 +29,20 @@ export interface EncapAttrs {
   readonly encap?: Uint8Array | undefined;
 }
 
+const NO_ENCAP: EncapAttrs = { encapType: undefined, encap: undefined };
+
 export function encodeEncap(encap: IpEncap | undefined): EncapAttrs {
-  if (encap === undefined) return {};
+  if (encap === undefined) return NO_ENCAP;
   const { id, dst, src, ttl, tos, flags } = encap;
-  const to = new Writer();
+  scratch ??= new Writer();
+  scratch.clear();
   const flagBits = flags?.reduce((bits, name) => bits | FLAGS[name], 0);
-  tunnelKey.write(to, { id, dst, src, ttl, tos, flags: flagBits });
-  return { encapType: familyOf(dst) === 4 ? EncapType.ip : EncapType.ip6, encap: to.finish() };
+  tunnelKey.write(scratch, { id, dst, src, ttl, tos, flags: flagBits });
+  return { encapType: familyOf(dst) === 4 ? EncapType.ip : EncapType.ip6, encap: scratch.finish().slice() };
 }
+
+/** For all encodings: a buffer of its own for each of thousands of routes costs more than the rest of the route. */
+let scratch: Writer | undefined;
 
 /** undefined when there is none, or one of another kind (MPLS, segment routing). */
 export function decodeEncap({ encapType, encap }: EncapAttrs): IpEncap | undefined {

@@ -1,8 +1,9 @@
 import { type Address, type Family, familyOf } from "../../net/address.ts";
 import { type Mac, macFromBytes, macToBytes } from "../../net/mac.ts";
 import { Reader, type Writer } from "../netlink/bytes.ts";
-import { isNetlinkError } from "../netlink/error.ts";
+import { isNetlinkError, type NetlinkError } from "../netlink/error.ts";
 import { Flag, type Message } from "../netlink/message.ts";
+import type { Request } from "../netlink/socket.ts";
 import { Af, familyNumber, Rtm } from "./message-types.ts";
 import {
   NeighbourFlag,
@@ -86,13 +87,24 @@ export function getNeighbour(
 
 /** `ip neighbour replace`. */
 export function replaceNeighbour(rt: RouteSocket, neighbour: Neighbour): void {
-  const { index, address, mac, state = "permanent", protocol } = neighbour;
+  rt.execute(replaceNeighbourRequest(neighbour));
+}
+
+/**
+ * {@link replaceNeighbour} for many with few system calls. One that is refused does not stop the others.
+ * @returns for each undefined, or why the kernel refused it
+ */
+export function replaceNeighbours(rt: RouteSocket, neighbours: readonly Neighbour[]): (NetlinkError | undefined)[] {
+  return rt.executeAll(neighbours.map(replaceNeighbourRequest));
+}
+
+function replaceNeighbourRequest({ index, address, mac, state = "permanent", protocol }: Neighbour): Request {
   const body = (to: Writer) => {
     writeHeader(to, { family: familyNumber(familyOf(address)), index, state });
     neighbourAttrs.write(to, { dst: address, mac: mac === undefined ? undefined : macToBytes(mac), protocol });
   };
   const label = `RTM_NEWNEIGH ${address} dev ${index}`;
-  rt.execute({ type: Rtm.newNeighbour, flags: Flag.create | Flag.replace, body, label });
+  return { type: Rtm.newNeighbour, flags: Flag.create | Flag.replace, body, label };
 }
 
 /** `ip neighbour del`. @throws NetlinkError ENOENT (no such entry) or ENODEV (no such link) unless missingOk */
@@ -144,28 +156,33 @@ export function listFdb(
 
 /** `bridge fdb replace`: the MAC has this destination alone afterwards. A VXLAN device's zero MAC cannot be replaced, only appended to. */
 export function replaceFdb(rt: RouteSocket, entry: FdbEntry): void {
-  executeFdb(rt, Rtm.newNeighbour, Flag.create | Flag.replace, entry);
+  rt.execute(fdbRequest(Rtm.newNeighbour, Flag.create | Flag.replace, entry));
+}
+
+/** {@link replaceFdb} for many; otherwise as {@link replaceNeighbours}. */
+export function replaceFdbs(rt: RouteSocket, entries: readonly FdbEntry[]): (NetlinkError | undefined)[] {
+  return rt.executeAll(entries.map((entry) => fdbRequest(Rtm.newNeighbour, Flag.create | Flag.replace, entry)));
 }
 
 /** `bridge fdb append`: one more destination of the MAC; no error when it is one already. */
 export function appendFdb(rt: RouteSocket, entry: FdbEntry): void {
-  executeFdb(rt, Rtm.newNeighbour, Flag.create | Flag.append, entry);
+  rt.execute(fdbRequest(Rtm.newNeighbour, Flag.create | Flag.append, entry));
 }
 
 /** `bridge fdb del`. @throws NetlinkError ENOENT (no such entry) or ENODEV (no such link) unless missingOk */
 export function deleteFdb(rt: RouteSocket, entry: FdbEntry, options: { missingOk?: boolean } = {}): void {
   try {
-    executeFdb(rt, Rtm.delNeighbour, 0, entry);
+    rt.execute(fdbRequest(Rtm.delNeighbour, 0, entry));
   } catch (error) {
     if (!(options.missingOk && isNetlinkError(error, "ENOENT", "ENODEV"))) throw error;
   }
 }
 
-function executeFdb(rt: RouteSocket, type: number, flags: number, entry: FdbEntry): void {
+function fdbRequest(type: number, flags: number, entry: FdbEntry): Request {
   const verb = type === Rtm.newNeighbour ? "RTM_NEWNEIGH" : "RTM_DELNEIGH";
   const target = entry.dst === undefined ? "" : ` dst ${entry.dst}`;
   const label = `${verb} ${entry.mac} dev ${entry.index}${target}`;
-  rt.execute({ type, flags, body: (to) => writeFdb(to, entry), label });
+  return { type, flags, body: (to) => writeFdb(to, entry), label };
 }
 
 function writeFdb(to: Writer, entry: FdbEntry): void {

@@ -188,21 +188,22 @@ function writeRoute(to: Writer, route: Route, deletes: boolean): void {
   } = route;
   const family = prefixFamily(dst);
   const otherFamily = via !== undefined && familyOf(via) !== family;
-  routeHeader.write(
-    to,
-    header({
-      family: familyNumber(family),
-      dstLength: prefixLength(dst),
-      table: table < 256 ? table : RT_TABLE_COMPAT,
-      // Zero and "nowhere" match everything when a route is deleted.
-      protocol: protocol ?? (deletes ? Protocol.unspec : Protocol.boot),
-      scope: route.scope ?? (deletes ? "nowhere" : defaultScope(route)),
-      type: type ?? (deletes ? "unspec" : "unicast"),
-      flags: onlink ? RouteFlag.onlink : 0,
-    }),
-  );
+  const length = prefixLength(dst);
+  routeHeader.write(to, {
+    family: familyNumber(family),
+    dstLength: length,
+    srcLength: 0,
+    tos: 0,
+    table: table < 256 ? table : RT_TABLE_COMPAT,
+    // Zero and "nowhere" match everything when a route is deleted.
+    protocol: protocol ?? (deletes ? Protocol.unspec : Protocol.boot),
+    scope: route.scope ?? (deletes ? "nowhere" : defaultScope(route)),
+    type: type ?? (deletes ? "unspec" : "unicast"),
+    flags: onlink ? RouteFlag.onlink : 0,
+  });
+  const { encapType, encap: tunnel } = encodeEncap(encap);
   routeAttrs.write(to, {
-    dst: prefixLength(dst) === 0 ? undefined : prefixAddress(dst),
+    dst: length === 0 ? undefined : prefixAddress(dst),
     oif: dev,
     gateway: otherFamily ? undefined : via,
     via: otherFamily ? via : undefined,
@@ -211,7 +212,8 @@ function writeRoute(to: Writer, route: Route, deletes: boolean): void {
     metrics: mtu === undefined && advmss === undefined ? undefined : { mtu, advmss },
     multipath,
     table,
-    ...encodeEncap(encap),
+    encapType,
+    encap: tunnel,
   });
 }
 

@@ -37,7 +37,7 @@ async function onePass(node: Node, wish: Partial<Wish>): Promise<PassReport> {
 
 /** All but our own nft table, which stays, empty, when there is nothing to say. */
 async function withoutOurTable(node: Node): Promise<string> {
-  return (await node.snapshot()).replace(/table inet podwire \{\n[\s\S]*?\n\}\n?/, "").replace(/\n+/g, "\n");
+  return (await node.snapshot()).replace(/table inet podwire \{\n([\s\S]*?\n)??\}\n?/, "").replace(/\n+/g, "\n");
 }
 
 const peersFor = (backend: string) => (backend === "host-gw" ? DUAL_PEERS : PEERS);

@@ -6,6 +6,8 @@ export interface Sandbox {
   sh(script: string, input?: string): string;
   /** The path of a namespace that `ip netns add` made inside, as it is seen from outside. */
   netns(name: string): string;
+  /** The path of the sandbox's own namespace, as it is seen from outside. */
+  readonly own: string;
   /** Whether the script succeeds. */
   succeeds(script: string): boolean;
 }
@@ -31,6 +33,7 @@ export function openSandbox(t: Test): Sandbox {
   sh("mount -t tmpfs tmpfs /run && ip link set lo up");
   return {
     sh,
+    own: `/proc/${pid}/ns/net`,
     netns: (name) => `/proc/${pid}/root/run/netns/${name}`,
     succeeds(script) {
       try {
