@@ -67,7 +67,8 @@ export class Agent implements SessionListener {
   #state: ClusterState;
   /** Of the controller that was reached last. */
   #controllerAddress: string | undefined;
-  #announced: readonly Address[] = [];
+  /** Undefined before the first hello. */
+  #announced: readonly Address[] | undefined;
   #report: PassReport | undefined;
   /** How far the changes of networks' backends are here, by network. */
   #progress: ReadonlyMap<string, BackendProgress> = new Map();
@@ -85,7 +86,13 @@ export class Agent implements SessionListener {
     this.#state = initial.state;
     this.#controllerAddress = initial.controllerAddress;
     this.#mayBeBehind = initial.mayBeBehind;
-    this.#passes = new Passes({ rt: ports.rt, nodeId: options.nodeId, joined: options.networks, keys: ports.keys });
+    this.#passes = new Passes({
+      rt: ports.rt,
+      nodeId: options.nodeId,
+      joined: options.networks,
+      keys: ports.keys,
+      sysctlChanged: () => ports.trigger(),
+    });
     this.#connection = new Connection(ports);
     this.#renewal = new Renewal({
       renew: () => ports.send({ renew: { held: heldSubnets(this.#state) } }),
@@ -141,10 +148,13 @@ export class Agent implements SessionListener {
 
   hello(controller: Endpoint): Hello | undefined {
     const { nodeId, nodeName, networks, version, bootId, claimed, underlayDevice } = this.#options;
+    let announced: readonly Address[];
     try {
       const underlay = agentUnderlay(this.#ports.rt, underlayDevice, controller.address ?? this.#controllerAddress);
-      this.#announced = announcedAddresses(underlay);
+      announced = announcedAddresses(underlay);
+      this.#announced = announced;
     } catch (error) {
+      this.#announced = []; // with the next address there is news
       this.#connection.unable(controller, error);
       return undefined;
     }
@@ -153,7 +163,7 @@ export class Agent implements SessionListener {
     return {
       nodeId,
       nodeName,
-      addresses: [...this.#announced],
+      addresses: [...announced],
       backends: this.#ports.backends(),
       networks: [...networks],
       held: [...held, ...claims.map((claim) => ({ ...claim, epoch: 0 }))],
@@ -274,10 +284,10 @@ export class Agent implements SessionListener {
     return this.#controllerAddress ?? (first === undefined ? undefined : addressOfEndpoint(first));
   }
 
-  /** The node's own address changed: peers must hear of it, and the subnet stays. */
+  /** The node's own address changed: peers must hear of it, and the subnet stays. No waiting for the next try either. */
   #announce(underlay: Underlay): void {
     const now = announcedAddresses(underlay);
-    if (!this.#connection.isOpen || now.join() === this.#announced.join()) return;
+    if (this.#announced === undefined || now.join() === this.#announced.join()) return;
     this.#ports.log.info({ before: this.#announced, now }, "the node's addresses changed");
     this.#announced = now; // until the new hello, once is enough
     this.#ports.reconnect();

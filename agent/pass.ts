@@ -3,6 +3,7 @@ import { nodeRulesets, RulesetKeeper } from "../dataplane/node-rules.ts";
 import { probeGuard } from "../firewall/probe-guard.ts";
 import type { Ruleset } from "../firewall/ruleset.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
+import { SysctlWatch } from "../kernel/sysctl-watch.ts";
 import { prefixFamily } from "../net/prefix.ts";
 import { desiredOverlay, mtuProblem } from "../overlay/desired.ts";
 import { explainMtu } from "../overlay/mtu-words.ts";
@@ -49,6 +50,8 @@ export interface PassOptions {
   readonly joined: readonly string[];
   /** Of WireGuard; without them that backend fails. */
   readonly keys?: WireguardKeys;
+  /** Called when somebody changed a sysctl that the last pass had put right. */
+  readonly sysctlChanged?: () => void;
 }
 
 /** What a state means for the kernel; worked out once for as long as neither it nor the underlay changes. */
@@ -68,10 +71,12 @@ const NOTHING_CHANGED = { added: 0, changed: 0, removed: 0 } as const;
 export class Passes {
   readonly #options: PassOptions;
   readonly #rules = new RulesetKeeper();
+  readonly #sysctls: SysctlWatch;
   #plan: Plan | undefined;
 
   constructor(options: PassOptions) {
     this.#options = options;
+    this.#sysctls = new SysctlWatch(() => options.sysctlChanged?.());
   }
 
   /** One pass. Never throws for a part that fails. */
@@ -90,6 +95,7 @@ export class Passes {
       failures.push(`nftables: ${error instanceof Error ? error.message : String(error)}`);
     }
     const { input, desired } = plan;
+    this.#sysctls.follow([...desired.links.flatMap((link) => link.sysctls), ...desired.sysctls].map(({ key }) => key));
     return {
       changes,
       failures,

@@ -87,6 +87,8 @@ export class Session {
   #failures = 0;
   #next = 0;
   #stopped = false;
+  /** The next try needs no wait: this end broke the stream, because it has news. */
+  #atOnce = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -104,9 +106,16 @@ export class Session {
     else for (const kind of ["hello", "ack", "renew", "status"] as const) if (message[kind]) this.#wait(kind, message);
   }
 
-  /** Breaks the stream and connects again, with a new hello. */
+  /** Breaks the stream and connects again at once, with a new hello; so it does when it waits for its next try. */
   reconnect(): void {
-    this.#stream?.cancel();
+    if (this.#stream !== undefined) {
+      this.#atOnce = true;
+      this.#stream.cancel();
+    } else if (this.#timer !== undefined) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      void this.#connect();
+    }
   }
 
   stop(): void {
@@ -184,11 +193,19 @@ export class Session {
   }
 
   #later(): void {
+    if (this.#atOnce) {
+      this.#atOnce = false;
+      void this.#connect();
+      return;
+    }
     const { backoff = BACKOFF, random = Math.random } = this.#options;
     const wait = Math.min(backoff.longest, backoff.first * 2 ** this.#failures) * (0.5 + random() / 2);
     this.#failures++;
     this.#next++;
-    this.#timer = setTimeout(() => void this.#connect(), wait);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      void this.#connect();
+    }, wait);
   }
 }
 

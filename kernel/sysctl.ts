@@ -52,7 +52,8 @@ export function setIpv6Conf(link: string, values: Readonly<Record<string, number
   }
 }
 
-function sysctlPath(key: string): string {
+/** The key's file. @throws RangeError when it is no key */
+export function sysctlPath(key: string): string {
   const parts = key.split("/");
   if (parts.some((part) => part === "" || part === "." || part === ".." || part.includes("\0"))) {
     throw new RangeError(`"${key}" is not a sysctl key such as net/ipv4/ip_forward`);

@@ -44,13 +44,24 @@ async function macInEtcd(hub: Node, { key }: typeof OURS | typeof THEIRS): Promi
   return JSON.parse(await etcdctl(hub, ["get", "--print-value-only", `${PREFIX}/subnets/${key}`])).BackendData.VtepMAC;
 }
 
-/** Plays flannel on a plain Linux node: device, then for the peer ARP entry, FDB entry and route. */
-async function playFlannel(node: Node, peer: { readonly mac: string }): Promise<void> {
+interface FlannelPeer {
+  /** The lowest address of its subnet. */
+  readonly base: string;
+  readonly mac: string;
+  readonly publicIP: string;
+}
+
+/** Plays flannel on a plain Linux node: device, then for each peer ARP entry, FDB entry and route. */
+async function playFlannel(node: Node, peers: readonly FlannelPeer[]): Promise<void> {
+  const entries = peers.map(
+    ({ base, mac, publicIP }) =>
+      `ip neighbour replace ${base} lladdr ${mac} dev flannel.1 nud permanent
+    bridge fdb replace ${mac} dev flannel.1 dst ${publicIP} self permanent
+    ip route replace ${base}/24 via ${base} dev flannel.1 onlink`,
+  );
   await node.sh(`ip link add flannel.1 address ${THEIRS.mac} mtu 1450 type vxlan id 1 local ${THEIRS.publicIP} dev eth0 dstport 8472 nolearning
     ip address add 10.5.60.0/32 dev flannel.1; ip link set flannel.1 up
-    ip neighbour replace 10.5.52.0 lladdr ${peer.mac} dev flannel.1 nud permanent
-    bridge fdb replace ${peer.mac} dev flannel.1 dst ${OURS.publicIP} self permanent
-    ip route replace 10.5.52.0/24 via 10.5.52.0 dev flannel.1 onlink
+    ${entries.join("\n")}
     ip link add cni0 type bridge; ip address add 10.5.60.1/24 dev cni0; ip link set cni0 up
     sysctl -qw net.ipv4.ip_forward=1`);
 }
@@ -75,10 +86,10 @@ interface TakenOver {
   readonly theirs: Node;
 }
 
-async function takeOver(t: Test): Promise<TakenOver> {
-  const underlay = await startUnderlay(t, 2);
+async function takeOver(t: Test, nodes = 2): Promise<TakenOver> {
+  const underlay = await startUnderlay(t, nodes);
   const cluster = new Cluster(underlay, await createAuthority(t), {
-    nodes: 2,
+    nodes,
     store: "etcd",
     controllerFlags: [`--import-flannel=${PREFIX}`],
     agentFlags: ["--claim-subnet-env=/run/flannel/subnet.env", "--subnet-file=/run/flannel/new.env"],
@@ -113,7 +124,7 @@ t.test("a flannel node is taken over: it keeps its subnet, and subnet.env is wha
 t.test("our node and one that goes on running flannel reach each other on the wire", async (t) => {
   const { cluster, ours, theirs } = await takeOver(t);
   const { hub } = cluster.underlay;
-  await playFlannel(theirs, { mac: await deviceMac(ours) });
+  await playFlannel(theirs, [{ base: "10.5.52.0", mac: await deviceMac(ours), publicIP: OURS.publicIP }]);
   const [mine, other] = [await cluster.addPod(0, "pod"), await flannelPod(theirs)];
   const entries = await eventually(async () => {
     const text = await ours.sh(
@@ -136,6 +147,57 @@ t.test("our node and one that goes on running flannel reach each other on the wi
   t.ok(await other.pings("10.5.52.0"), "and our node");
   t.equal(await blocked(mine.pod, "10.5.60.7", 1450), false, "1450 bytes pass whole");
 });
+
+/** Takes one connection, and says how much came over it. */
+const RECEIVE = `
+import socket
+listener = socket.create_server(("", 9000))
+print("listening", flush=True)
+connection, count = listener.accept()[0], 0
+while data := connection.recv(65536): count += len(data)
+print("received", count, flush=True)
+`;
+const SEND = (address: string) => `
+import socket
+socket.create_connection(("${address}", 9000)).sendall(bytes(3000000))
+`;
+
+t.test(
+  "two nodes of ours and one of flannel's: all pods reach each other, by TCP too, and with full packets",
+  async (t) => {
+    const { cluster, ours, theirs } = await takeOver(t, 3);
+    const agent = await cluster.startAgent(2);
+    await agent.prints(/"msg":"conflist written"/);
+    const third = cluster.node(2);
+    const mine = [await cluster.addPod(0, "first"), await cluster.addPod(2, "third")];
+    const base = (mine[1]?.addresses[0] ?? "").replace(/\d+$/, "0");
+    await playFlannel(theirs, [
+      { base: "10.5.52.0", mac: await deviceMac(ours), publicIP: OURS.publicIP },
+      { base, mac: await deviceMac(third), publicIP: "192.168.77.13" },
+    ]);
+    const pods = [
+      ...mine.map(({ pod, addresses: [address = ""] }) => ({ pod, address })),
+      { pod: await flannelPod(theirs), address: "10.5.60.7" },
+    ];
+    for (const node of [ours, third]) {
+      await eventually(
+        async () => (await node.sh("ip route show proto 112")).includes("10.5.60.0/24"),
+        "flannel's node is known",
+      );
+    }
+    for (const to of pods) {
+      for (const from of pods.filter((each) => each !== to)) {
+        const pair = `${from.pod.name} to ${to.pod.name}`;
+        t.ok(await from.pod.pings(to.address), `${pair}: ping`);
+        t.equal(await blocked(from.pod, to.address, 1450), false, `${pair}: 1450 bytes`);
+        const receiver = to.pod.spawn(["python3", "-c", RECEIVE]);
+        await receiver.prints(/listening/);
+        await from.pod.runOk(["python3", "-c", SEND(to.address)]);
+        t.ok(await receiver.prints(/received 3000000/), `${pair}: TCP`);
+      }
+    }
+  },
+);
 
 async function deviceMac(node: Node): Promise<string> {
   const [link] = JSON.parse(await node.runOk(["ip", "-j", "link", "show", "pwvx1"]));
