@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { availableBackends } from "../dataplane/backends.ts";
 import { type Cluster, startCluster, type WiredPod } from "../test/cluster/harness/cluster.ts";
 import type { Owner } from "../test/netns/harness/node.ts";
 
@@ -7,6 +8,9 @@ const { values } = parseArgs({
     nodes: { type: "string", default: "3" },
     pods: { type: "string", default: "2" },
     store: { type: "string", default: "embedded" },
+    backend: { type: "string", default: "vxlan" },
+    mode: { type: "string", default: "" },
+    tunnel: { type: "string", default: "" },
     ipv6: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
@@ -24,6 +28,30 @@ const podCount = count("--pods", values.pods);
 if (values.store !== "embedded" && values.store !== "etcd") {
   console.error(`hack/demo: --store ${values.store}: embedded or etcd`);
   process.exit(2);
+}
+
+const BACKENDS: readonly string[] = ["vxlan", "gre", "ipip", "host-gw", "wireguard", "ovs"];
+
+/** The backend as the controller's flags say it. Ends the program where this kernel cannot do it. */
+function backendFlags(): string[] {
+  const { backend, mode, tunnel } = values;
+  const able = availableBackends();
+  const same = (name: string) => name === backend || name.startsWith(`${backend}/`);
+  if (!BACKENDS.includes(backend)) {
+    console.error(`hack/demo: --backend ${backend}: ${BACKENDS.join(", ")}`);
+    process.exit(2);
+  }
+  if (!able.some(same)) {
+    const again = process.argv.slice(2).join(" ");
+    console.error(`hack/demo: --backend ${backend}: this machine's kernel cannot do it; it can do ${able.join(", ")}.
+On a full kernel: hack/guest hack/demo ${again}`);
+    process.exit(3);
+  }
+  return [
+    `--network-backend=${backend}`,
+    ...(mode === "" ? [] : [`--network-mode=${mode}`]),
+    ...(tunnel === "" ? [] : [`--network-tunnel=${tunnel}`]),
+  ];
 }
 
 /** Cleans up in reverse order, whatever ends the demo. */
@@ -65,20 +93,21 @@ function table(rows: readonly (readonly string[])[]): string {
 }
 
 async function show(cluster: Cluster): Promise<void> {
-  for (const resource of ["nodes", "subnets", "pods"]) {
+  for (const resource of ["networks", "nodes", "subnets", "pods"]) {
     const { stdout, stderr } = await cluster.cnictl("get", resource);
     console.log(`\n$ cnictl get ${resource}\n${stdout}${stderr}`.trimEnd());
   }
 }
 
 async function main(stage: Stage): Promise<number> {
+  const flags = backendFlags();
   const started = Date.now();
   const progress = (line: string) => console.log(`[${((Date.now() - started) / 1000).toFixed(1)} s] ${line}`);
   const cidrs = values.ipv6 ? "10.244.0.0/16,fd00:10:244::/56" : "10.244.0.0/16";
   const cluster = await startCluster(stage, {
     nodes: nodeCount,
     store: values.store as "embedded" | "etcd",
-    controllerFlags: [`--network-cidr=${cidrs}`],
+    controllerFlags: [`--network-cidr=${cidrs}`, ...flags],
     progress,
   });
   const pods: WiredPod[] = [];

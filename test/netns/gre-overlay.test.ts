@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import t, { type Test } from "tap";
 import { type Attached, addressOf, attach, collect, detach, result } from "./bridge-fixture.ts";
+import { lackingFeatures, needs } from "./harness/full-kernel.ts";
 import { type Node, startNode } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 import { startUnderlay, type Underlay } from "./harness/underlay.ts";
@@ -96,6 +97,8 @@ const UNDERLAYS = {
   IPv6: { addresses: [6], kind: "ip6gre", mtu: { flow: 1456, static: 1452 } },
 } as const;
 type Over = keyof typeof UNDERLAYS;
+/** Without it one mesh: an emulated processor is slow. */
+const LONG = process.env.PODWIRE_TEST_LONG === "1";
 
 function meshConf(underlay: Underlay, over: Over, count: number, mesh: object = {}) {
   const peers = [...Array(count).keys()].flatMap((i) => {
@@ -105,32 +108,9 @@ function meshConf(underlay: Underlay, over: Over, count: number, mesh: object = 
   return { ...CONF, name: "mesh", mesh: { peers, ...mesh } };
 }
 
-/** What the kernel says when it has no such devices; false when it has. */
-async function lacking(node: Node, kind: string): Promise<string | false> {
-  const said = await node.sh(`ip link add probe0 type ${kind} external 2>&1 && ip link del probe0 || true`);
-  return /Unknown device type|not supported/.test(said) && said;
-}
-
 /** What there is of the mesh, the rules and the tunnels of the three kinds. */
 const made = (node: Node) =>
   node.sh("ip -d link show type gre; ip -d link show type ip6gre; ip route show proto 112; ip -6 route show proto 112");
-
-/** On a kernel without GRE: each verb says what it can, and nothing is left. */
-async function refusedByKernel(t: Test, node: Node, conf: object, kind: string): Promise<void> {
-  const pod = await node.pod("pod");
-  const before = await node.snapshot();
-  const option = kind === "gre" ? "CONFIG_NET_IPGRE" : "CONFIG_IPV6_GRE";
-  const { json, code } = await node.cni("ADD", pod, conf);
-  t.equal(code, 1);
-  t.ok(Number(json?.code) >= 100, `code ${json?.code}`);
-  t.match(
-    json?.msg,
-    new RegExp(`link pw.*: this kernel has no devices of kind ${kind}; use one that is built with ${option}`),
-  );
-  t.match(await node.cni("DEL", pod, conf), { code: 0, stdout: "" });
-  t.match(await collect(node, [], conf), { code: 0, stdout: "" });
-  t.equal(await node.snapshot(), before, "nothing is left");
-}
 
 interface Wired {
   readonly node: Node;
@@ -155,13 +135,13 @@ async function allPing(t: Test, wired: readonly Wired[], mtu: number): Promise<v
 
 for (const mode of ["flow", "static"] as const) {
   for (const over of Object.keys(UNDERLAYS) as Over[]) {
-    t.test(`mesh, ${mode} over ${over}: pods of both families on three nodes, no agent, no controller`, async (t) => {
-      const { kind, mtu } = UNDERLAYS[over];
+    if (!LONG && (mode === "flow" || over === "IPv4")) continue;
+    const { kind, mtu } = UNDERLAYS[over];
+    const name = `mesh, ${mode} over ${over}: pods of both families on three nodes, no agent, no controller`;
+    t.test(name, needs(kind), async (t) => {
       const underlay = await startUnderlay(t, 3);
       const [first] = underlay.nodes as [Node];
       const conf = meshConf(underlay, over, 3, { mode });
-      if ((await lacking(first, kind)) !== false) return await refusedByKernel(t, first, conf, kind);
-
       const wired = await Promise.all(
         underlay.nodes.map(async (node) => {
           const pod = await node.pod("pod");
@@ -196,6 +176,29 @@ for (const mode of ["flow", "static"] as const) {
     });
   }
 }
+
+t.test("mesh, on a kernel without GRE: each verb says what it can, and nothing is left", async (t) => {
+  for (const over of Object.keys(UNDERLAYS) as Over[]) {
+    const { kind } = UNDERLAYS[over];
+    if (!lackingFeatures().includes(kind)) continue;
+    const underlay = await startUnderlay(t, 1);
+    const [node] = underlay.nodes as [Node];
+    const conf = meshConf(underlay, over, 3);
+    const pod = await node.pod("pod");
+    const before = await node.snapshot();
+    const option = kind === "gre" ? "CONFIG_NET_IPGRE" : "CONFIG_IPV6_GRE";
+    const { json, code } = await node.cni("ADD", pod, conf);
+    t.equal(code, 1);
+    t.ok(Number(json?.code) >= 100, `code ${json?.code}`);
+    t.match(
+      json?.msg,
+      new RegExp(`link pw.*: this kernel has no devices of kind ${kind}; use one that is built with ${option}`),
+    );
+    t.match(await node.cni("DEL", pod, conf), { code: 0, stdout: "" });
+    t.match(await collect(node, [], conf), { code: 0, stdout: "" });
+    t.equal(await node.snapshot(), before, "nothing is left");
+  }
+});
 
 t.test("mesh: keys that mean nothing to GRE are code 7 with a sentence, and change nothing", async (t) => {
   const underlay = await startUnderlay(t, 1);

@@ -4,10 +4,11 @@ import { inNetns } from "../../kernel/netns.ts";
 import { type Address, parseAddress } from "../../net/address.ts";
 import { bare, type Forged, gpe, gre, send, vxlan, type Wrapping } from "./forgery.ts";
 import { eventually } from "./harness/eventually.ts";
+import { needs } from "./harness/full-kernel.ts";
 import {
   build,
   inputOf,
-  lackingKernel,
+  kindsOf,
   NODES,
   type NodeName,
   POD_CIDRS,
@@ -27,6 +28,10 @@ const SETUPS = (["vxlan", "gre", "ipip"] as const).flatMap((type) =>
     }),
   ),
 ) satisfies readonly Setup[];
+
+/** Without --long, of what only a full kernel has, this: an emulated processor is slow. */
+const SHORT = ["gre flow 6"];
+const LONG = process.env.PODWIRE_TEST_LONG === "1";
 
 /** A packet on its way to red's pod: whether it arrives where nobody guards, and where red and blue do. */
 interface Attempt {
@@ -145,13 +150,8 @@ function guard(sandbox: Sandbox, node: NodeName, setup: Setup, nodes: readonly N
 }
 
 /** Nodes without any other protection: the reverse path is checked nowhere. */
-async function unprotected(t: Test, setup: (typeof SETUPS)[number]): Promise<Sandbox | undefined> {
+async function unprotected(t: Test, setup: (typeof SETUPS)[number]): Promise<Sandbox> {
   const sandbox = openSandbox(t);
-  const lacking = lackingKernel(sandbox, setup);
-  if (lacking !== false) {
-    t.plan(0, lacking.said);
-    return undefined;
-  }
   await build(sandbox, setup, NAMES);
   for (const node of NAMES) {
     sandbox.sh(`ip netns exec ${node} bash -euc 'for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done
@@ -162,11 +162,12 @@ async function unprotected(t: Test, setup: (typeof SETUPS)[number]): Promise<San
 
 for (const setup of SETUPS) {
   const { type, mode, family, cidrs } = setup;
+  if (!LONG && type !== "vxlan" && !SHORT.includes(`${type} ${mode} ${family}`)) continue;
   t.test(
     `S7, S8, F14: ${type} ${mode} over IPv${family}: what is not from a peer, or not of its subnet, is dropped`,
+    needs(...kindsOf(setup)),
     async (t) => {
       const sandbox = await unprotected(t, setup);
-      if (sandbox === undefined) return;
       sandbox.sh(`ip -n red address add ${underlayAddress(family, 101)}/${family === 4 ? "24" : "64 nodad"} dev eth0
       ip netns exec red nft 'add table inet seen; add set inet seen ids { type inet_service; };
         add chain inet seen out { type filter hook forward priority 0; };
@@ -200,9 +201,9 @@ for (const setup of SETUPS) {
 
   t.test(
     `S8: ${type} ${mode} over IPv${family}: what a peer's node itself says of a pod's packet arrives`,
+    needs(...kindsOf(setup)),
     async (t) => {
       const sandbox = await unprotected(t, setup);
-      if (sandbox === undefined) return;
       for (const node of NAMES) guard(sandbox, node, setup, NAMES);
       for (const cidr of cidrs) {
         const ping = (flags: string, address: string) =>

@@ -3,14 +3,16 @@ import { applyOverlay } from "../../dataplane/apply.ts";
 import type { WireguardSecrets } from "../../dataplane/wireguard.ts";
 import { currentNetns, enterNetns, openNetns } from "../../kernel/netns.ts";
 import { openRoute } from "../../kernel/rtnetlink/socket.ts";
+import { writeSysctl } from "../../kernel/sysctl.ts";
 import { clamped, publicKeyOf, SecretKey } from "../../kernel/wireguard/keys.ts";
 import { desiredOverlay } from "../../overlay/desired.ts";
 import { ipScript } from "../../overlay/ip-script.ts";
 import type { OverlayInput } from "../../overlay/network.ts";
 import { parseNetworks, parseUnderlay, type UncheckedNetwork } from "../../overlay/parse-network.ts";
 import { parseLeases, parsePeers } from "../../overlay/parse-peers.ts";
-import type { DesiredLink, DesiredState } from "../../overlay/state.ts";
+import type { DesiredState } from "../../overlay/state.ts";
 import type { Changes } from "../../reconcile/step.ts";
+import type { Feature } from "./harness/full-kernel.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 export const NODES = { red: 1, blue: 2, cyan: 3 } as const;
@@ -25,6 +27,7 @@ export interface Setup {
 }
 
 export const underlayAddress = (family: 4 | 6, i: number) => (family === 4 ? `192.0.2.${i}` : `2001:db8::${i}`);
+const nodad = (family: 4 | 6) => (family === 6 ? "nodad" : "");
 const subnets = (setup: Setup, i: number) =>
   setup.cidrs.map((cidr) => (cidr.includes(":") ? `fd00:244:0:${i}::/64` : `10.244.${i}.0/24`));
 
@@ -72,6 +75,11 @@ export function secretsOf(node: NodeName, epoch = 1): WireguardSecrets {
   return { privateKey: privateKey(node), presharedKey: (peer) => pairs.get(peer) };
 }
 
+/** The kinds of tunnel that the setup makes. */
+export function kindsOf(setup: Setup): Feature[] {
+  return [...new Set(stateOf("red", setup, ["red", "blue"]).links.map(({ kind }) => kind as Feature))];
+}
+
 /** Nodes on one segment, each with a pod behind a veth that stands for the bridge. Strict rp_filter everywhere. */
 export async function build(
   sandbox: Sandbox,
@@ -83,18 +91,28 @@ export async function build(
   for (const node of nodes) {
     const i = NODES[node];
     const { podMtu, ...state } = stateOf(node, setup, nodes);
+    const own = setup.underlay.map((f) => `${underlayAddress(f, i)}/${f === 4 ? 24 : 64} dev eth0 ${nodad(f)}`);
+    // A batch a namespace: in a guest starting a program is what costs.
+    sandbox.sh(`ip netns add ${node}; ip netns add pod-${node}`);
+    for (const name of [node, `pod-${node}`])
+      writeSysctl("net/ipv6/conf/default/accept_dad", 0, { netns: sandbox.netns(name) });
+    for (const conf of ["all", "default"])
+      writeSysctl(`net/ipv4/conf/${conf}/rp_filter`, 1, { netns: sandbox.netns(node) });
     sandbox.sh(`
-      ip netns add ${node}; ip netns add pod-${node}
-      for n in ${node} pod-${node}; do ip netns exec $n sysctl -qw net.ipv6.conf.default.accept_dad=0; done
-      ip link add port${i} type veth peer name eth0 netns ${node}; ip link set port${i} master lan0 up
-      ip -n ${node} link set lo up; ip -n ${node} link set eth0 up
-      ${setup.underlay.map((f) => `ip -n ${node} address add ${underlayAddress(f, i)}/${f === 4 ? 24 : 64} dev eth0 ${f === 6 ? "nodad" : ""}`).join("\n")}
-      ip netns exec ${node} sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
-      ip -n ${node} link add pod0 mtu ${podMtu.pods} type veth peer name eth0 mtu ${podMtu.pods} netns pod-${node}
-      ip -n ${node} address add 10.244.${i}.1/24 dev pod0; ip -n ${node} address add fd00:244:0:${i}::1/64 dev pod0 nodad
-      ip -n ${node} link set pod0 up; ip -n pod-${node} link set eth0 up
-      ip -n pod-${node} address add 10.244.${i}.2/24 dev eth0; ip -n pod-${node} address add fd00:244:0:${i}::2/64 dev eth0 nodad
-      ip -n pod-${node} route add default via 10.244.${i}.1; ip -n pod-${node} route add default via fd00:244:0:${i}::1`);
+      ip -batch - <<<'link add port${i} type veth peer name eth0 netns ${node}
+        link set port${i} master lan0 up'
+      ip -n ${node} -batch - <<<'link set lo up
+        link set eth0 up
+        ${own.map((address) => `address add ${address}`).join("\n")}
+        link add pod0 mtu ${podMtu.pods} type veth peer name eth0 mtu ${podMtu.pods} netns pod-${node}
+        address add 10.244.${i}.1/24 dev pod0
+        address add fd00:244:0:${i}::1/64 dev pod0 nodad
+        link set pod0 up'
+      ip -n pod-${node} -batch - <<<'link set eth0 up
+        address add 10.244.${i}.2/24 dev eth0
+        address add fd00:244:0:${i}::2/64 dev eth0 nodad
+        route add default via 10.244.${i}.1
+        route add default via fd00:244:0:${i}::1'`);
     await apply(node, { ...state, podMtu });
   }
 }
@@ -123,20 +141,6 @@ export async function applyIn(
     enterNetns(home);
   }
   return passes;
-}
-
-/** Of which kind that such a setup needs this kernel has no devices, and what it says to that. False: it has them all. */
-export function lackingKernel(
-  sandbox: Sandbox,
-  setup: Setup,
-): { readonly kind: DesiredLink["kind"]; readonly said: string } | false {
-  for (const kind of new Set(stateOf("red", setup, ["red", "blue"]).links.map((link) => link.kind))) {
-    const external = kind === "wireguard" ? "" : "external";
-    const said = sandbox.sh(`ip link add probe0 type ${kind} ${external} 2>&1 && ip link del probe0 || true`);
-    if (/Unknown device type|not supported/.test(said))
-      return { kind, said: `this kernel has no ${kind}: ${said.trim()}` };
-  }
-  return false;
 }
 
 export const podAddress = (cidr: string, i: number, host: number | string = 2) =>

@@ -1,10 +1,16 @@
 import { existsSync, readFileSync } from "node:fs";
+import type { Admin } from "../../../cnictl/connection.ts";
+import { nodes as nodeList } from "../../../cnictl/resources/node.ts";
+import { describeProblems } from "../../../cnictl/status.ts";
+import type { Family } from "../../../net/address.ts";
+import { formatEndpoint } from "../../../net/endpoint.ts";
 import { eventually } from "../../netns/harness/eventually.ts";
 import type { Daemon } from "../../netns/harness/exec.ts";
 import { BIN, type Node, type Owner } from "../../netns/harness/node.ts";
 import type { Pod } from "../../netns/harness/pod.ts";
 import type { CallOptions, ConfList } from "../../netns/harness/runtime.ts";
 import { startUnderlay, type Underlay } from "../../netns/harness/underlay.ts";
+import { openClusterAdmin } from "./admin.ts";
 import { type Authority, createAuthority } from "./certificates.ts";
 
 export interface ClusterOptions {
@@ -19,6 +25,8 @@ export interface ClusterOptions {
   readonly agentFlags?: readonly string[];
   /** Of the underlay, in bytes; 1500 when absent. */
   readonly mtu?: number;
+  /** Families of the underlay; both when absent. */
+  readonly families?: readonly Family[];
   /** Told what happens, one line each. */
   readonly progress?: (line: string) => void;
 }
@@ -52,7 +60,8 @@ export class Cluster {
 
   /** host:port of the controller. */
   get endpoint(): string {
-    return `${this.underlay.hubAddresses[0]}:${PORT}`;
+    const [v4, v6] = this.underlay.hubAddresses;
+    return formatEndpoint({ host: this.underlay.families.includes(4) ? v4 : v6, port: PORT });
   }
 
   async startEtcd(): Promise<void> {
@@ -119,12 +128,16 @@ export class Cluster {
     return existsSync(this.node(index).path(CONFLIST));
   }
 
-  /** A pod on that node, added as a runtime adds it. @throws Error with the plugin's answer when ADD fails */
-  async addPod(index: number, name: string, options: CallOptions = {}): Promise<WiredPod> {
+  /**
+   * A pod on that node, added as a runtime adds it.
+   * @param list the network's; that of the agent's own conflist when absent
+   * @throws Error with the plugin's answer when ADD fails
+   */
+  async addPod(index: number, name: string, options: CallOptions = {}, list = this.conflist(index)): Promise<WiredPod> {
     const node = this.node(index);
     const pod = await node.pod(name);
     await node.runtime.loopback(pod);
-    const added = await node.runtime.add(this.conflist(index), pod, {
+    const added = await node.runtime.add(list, pod, {
       args: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${name}`,
       ...options,
     });
@@ -140,11 +153,21 @@ export class Cluster {
   }
   #adminTls: readonly string[] | undefined;
 
+  /** The controller's Admin service, as this process calls it: cnictl without starting it. */
+  async admin(): Promise<Admin> {
+    this.#admin ??= openClusterAdmin(this.underlay.hub, this.endpoint, await this.clientTls("admin"));
+    return this.#admin;
+  }
+  #admin: Promise<Admin> | undefined;
+
   /** Waits until that many nodes have applied all that the controller told them. */
   async converged(nodes: number): Promise<void> {
+    const admin = await this.admin();
     await eventually(async () => {
-      const { code, stdout, stderr } = await this.cnictl("status", `--nodes=${nodes}`);
-      if (code !== 0) throw new Error(`${stdout}${stderr}`);
+      const items = await nodeList.list(admin, {});
+      const problems = items.flatMap(describeProblems);
+      if (items.length < nodes) problems.push(`${items.length} nodes have joined`);
+      if (problems.length > 0) throw new Error(problems.join("\n"));
       return true;
     }, `${nodes} nodes converge`);
   }
@@ -165,7 +188,7 @@ export interface WiredPod {
 /** Starts everything and waits until every node has written its conflist and knows the others. */
 export async function startCluster(owner: Owner, options: ClusterOptions): Promise<Cluster> {
   const { nodes, progress = () => {}, store = "embedded", mtu } = options;
-  const underlay = await startUnderlay(owner, nodes, mtu);
+  const underlay = await startUnderlay(owner, nodes, mtu, options.families);
   progress(`${nodes} nodes, each a network and mount namespace, joined by a bridge in another`);
   const cluster = new Cluster(underlay, await createAuthority(owner), options);
   if (store === "etcd") await cluster.startEtcd();

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { IN_GUEST } from "./full-kernel.ts";
 
-/** For hangs only: a slow machine must not fail a test. */
-export const PATIENCE_MS = 300_000;
+/** For hangs only: a slow machine must not fail a test, and an emulated one is slower. */
+export const PATIENCE_MS = IN_GUEST ? 1_200_000 : 300_000;
 
 /**
  * Asks again until the answer is there, for what another process does in its own time.
