@@ -165,9 +165,7 @@ class Claims {
     this.#staticNetworks = new Set(networks.filter(isStatic).map(({ name }) => name));
     for (const { subnets } of leases) for (const each of subnets) this.#subnets.add(spanOf(each), `our own ${each}`);
     const self = { nodeId, description: "this node" };
-    this.#keyedNetworks = new Set(
-      networks.filter(({ backend }) => backend.type === "wireguard").map(({ name }) => name),
-    );
+    this.#keyedNetworks = new Set(networks.filter(usesKeys).map(({ name }) => name));
     if (publicKey !== undefined) this.#keys.set(publicKey, self);
     for (const address of underlay.addresses) this.#addresses.set(prefixAddress(address), self);
     for (const name of this.#staticNetworks) this.#macs.set(`${name} ${vtepMac(name, nodeId)}`, self);
@@ -208,6 +206,10 @@ class Claims {
 function refuseTaken(holder: Holder | undefined, peer: Peer, what: string): void {
   if (holder === undefined || holder.nodeId === peer.nodeId) return;
   throw new RangeError(`${what} is that of ${holder.description}`);
+}
+
+function usesKeys(network: NetworkSpec): boolean {
+  return backendsOf(network).some(({ type }) => type === "wireguard");
 }
 
 function isStatic(network: NetworkSpec): boolean {

@@ -89,7 +89,7 @@ export function mergeWireguard(parts: readonly DesiredWireguard[]): DesiredWireg
     for (const peer of peers) {
       const known = merged.peers.get(peer.publicKey);
       if (known === undefined) merged.peers.set(peer.publicKey, { ...peer, allowedIps: [...peer.allowedIps] });
-      else known.allowedIps.push(...peer.allowedIps);
+      else known.allowedIps.push(...peer.allowedIps.filter((subnet) => !known.allowedIps.includes(subnet)));
     }
   }
   return Array.from(devices, ([device, { listenPort, peers }]) => ({ device, listenPort, peers: [...peers.values()] }));

@@ -76,7 +76,9 @@ export function withNewSecret(state: State, fresh: Uint8Array, now: number): Sec
 
 /** Whether any network needs such keys. */
 export function usesWireguard({ networks }: Pick<State, "networks">): boolean {
-  return [...networks.values()].some(({ backend }) => backend.type === "wireguard");
+  return [...networks.values()].some(
+    ({ backend, previous }) => backend.type === "wireguard" || previous?.backend.type === "wireguard",
+  );
 }
 
 /** The key of two nodes under a secret, the same whichever comes first. */

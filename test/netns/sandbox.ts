@@ -8,6 +8,10 @@ export interface Sandbox {
   netns(name: string): string;
   /** The path of the sandbox's own namespace, as it is seen from outside. */
   readonly own: string;
+  /** The path of a file inside, as it is seen from outside. */
+  file(inside: string): string;
+  /** Runs a bash script inside that goes on, with its output in an open file. Ended with the sandbox. */
+  spawn(script: string, output: number): ChildProcess;
   /** Whether the script succeeds. */
   succeeds(script: string): boolean;
 }
@@ -35,6 +39,13 @@ export function openSandbox(t: Test): Sandbox {
     sh,
     own: `/proc/${pid}/ns/net`,
     netns: (name) => `/proc/${pid}/root/run/netns/${name}`,
+    file: (inside) => `/proc/${pid}/root${inside}`,
+    spawn(script, output) {
+      const enter = ["--target", String(pid), "--net", "--mount", "bash", "-euc", script];
+      const child = spawn("nsenter", enter, { stdio: ["ignore", output, output] });
+      t.teardown(() => void child.kill());
+      return child;
+    },
     succeeds(script) {
       try {
         sh(script);

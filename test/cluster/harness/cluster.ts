@@ -165,7 +165,7 @@ export class Cluster {
     const admin = await this.admin();
     await eventually(async () => {
       const items = await nodeList.list(admin, {});
-      const problems = items.flatMap(describeProblems);
+      const problems = items.flatMap((item) => describeProblems(item, items));
       if (items.length < nodes) problems.push(`${items.length} nodes have joined`);
       if (problems.length > 0) throw new Error(problems.join("\n"));
       return true;

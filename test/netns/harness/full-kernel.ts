@@ -57,3 +57,12 @@ export function needs(...features: readonly Feature[]): Pick<TestOpts, "skip" | 
   const isOurs = features.some((feature) => LACKING_OUTSIDE?.includes(feature));
   return isOurs ? { only: true, runOnly: false } : {};
 }
+
+/**
+ * Whether a test can be had that needs these of the kernel and takes an emulated processor too long: always in the long
+ * form, else where this machine's own kernel has them.
+ */
+export function affords(...features: readonly Feature[]): boolean {
+  if (process.env.PODWIRE_TEST_LONG === "1") return true;
+  return !IN_GUEST && features.every((feature) => refusal(feature) === undefined);
+}
