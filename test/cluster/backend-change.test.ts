@@ -1,5 +1,6 @@
-import t from "tap";
+import t, { type Test } from "tap";
 import { eventually } from "../netns/harness/eventually.ts";
+import { affords, lackingFeatures } from "../netns/harness/full-kernel.ts";
 import { Pinging } from "../netns/harness/pinging.ts";
 import { type Cluster, startCluster, type WiredPod } from "./harness/cluster.ts";
 
@@ -7,21 +8,38 @@ const DUAL_STACK = "--network-cidr=10.244.0.0/16,fd00:10:244::/56";
 /** So long that only news can make the agents look again. */
 const NO_RESYNC = "--resync-interval=3600";
 
-/** The way of one network through several backends, and what its routes to peers look like with each. */
-const WAYS = [
-  { settings: ["backend=vxlan", "mode=static"], route: /via 10\.244\.\d+\.0 dev pwvx1 .*onlink/ },
-  { settings: ["backend=host-gw"], route: /via 192\.168\.77\.\d+ dev eth0/ },
-  { settings: ["backend=gre"], needs: "gre", route: /encap ip .* dev pwgre4/ },
-  { settings: ["backend=gre", "mode=static"], needs: "gre", route: /dev pwg[0-9a-f]{12}/ },
-  { settings: ["backend=vxlan", "mode=flow"], route: /encap ip .* dev pwflow4790/ },
-] as const;
-
-async function kernelHas(cluster: Cluster, kind: string): Promise<boolean> {
-  return (
-    (await cluster.node(0).run(["unshare", "--net", "ip", "link", "add", "probe0", "type", kind, "external"])).code ===
-    0
-  );
+interface Way {
+  readonly settings: readonly string[];
+  /** What the routes to peers look like then. */
+  readonly route: RegExp;
+  /** The devices that are there then, and no others. */
+  readonly devices: RegExp;
 }
+
+const FLOW: Way = {
+  settings: ["backend=vxlan", "mode=flow"],
+  route: /encap ip .* dev pwflow4790/,
+  devices: /^pwflow4790$/,
+};
+const WAYS: readonly Way[] = [
+  {
+    settings: ["backend=vxlan", "mode=static"],
+    route: /via 10\.244\.\d+\.0 dev pwvx1 .*onlink/,
+    devices: /^pwvx1$/,
+  },
+  { settings: ["backend=host-gw"], route: /via 192\.168\.77\.\d+ dev eth0/, devices: /^$/ },
+  FLOW,
+];
+const FULL_KERNEL_WAYS: readonly Way[] = [
+  { settings: ["backend=gre"], route: /encap ip .* dev pwgre4/, devices: /^pwgre4$/ },
+  { settings: ["backend=wireguard"], route: /dev pwwg51820/, devices: /^pwwg51820$/ },
+  {
+    settings: ["backend=gre", "mode=static"],
+    route: /dev pwg[0-9a-f]{12}/,
+    devices: /^pwg[0-9a-f]{12}\npwg[0-9a-f]{12}$/,
+  },
+  FLOW,
+];
 
 function routes(cluster: Cluster, index: number): Promise<string> {
   return cluster.node(index).sh("ip route show proto 112; ip -6 route show proto 112");
@@ -44,48 +62,58 @@ async function startPings(pods: readonly WiredPod[]): Promise<(() => Promise<str
   );
 }
 
-t.test(
-  "F15: a running network moves from backend to backend, and pings between three nodes lose nothing",
-  async (t) => {
-    const cluster = await startCluster(t, { nodes: 3, controllerFlags: [DUAL_STACK], agentFlags: [NO_RESYNC] });
-    // The strictest that administrators set: while a pair's two directions go different ways, it would drop.
-    for (const node of cluster.nodes) {
-      await node.sh("for f in default eth0; do echo 1 >/proc/sys/net/ipv4/conf/$f/rp_filter; done");
-    }
-    const pods = await startPods(cluster);
-    const before = await routes(cluster, 0);
-    const node = cluster.node(0);
-    const monitor = node.spawn(["ip", "monitor", "route"]);
-    const probe = "ip route add blackhole 203.0.113.1; ip route del blackhole 203.0.113.1";
-    const listening = () => monitor.hears(() => node.sh(probe), /203\.0\.113\.1/);
-    await listening();
-    for (const { settings, route, ...way } of WAYS) {
-      if ("needs" in way && !(await kernelHas(cluster, way.needs))) {
-        const { code, stderr } = await cluster.cnictl("network", "set", "default", ...settings);
-        t.equal(code, 1, `${settings.join()} is refused where the kernel lacks it`);
-        t.match(
-          stderr,
-          /network "default" stays as it is, .* node "node-1", "node-2", "node-3" can do only vxlan\/flow/,
-        );
-        continue;
-      }
-      const pings = await startPings(pods);
-      const { code, stdout, stderr } = await cluster.cnictl("network", "set", "default", ...settings);
-      t.equal(code, 0, `${settings.join(" ")}: ${stdout}${stderr}`);
-      const lost = await Promise.all(pings.map((lostOf) => lostOf()));
-      t.strictSame(lost.flat(), [], `${settings.join(" ")}: ${lost.length} pings lose nothing`);
-      await cluster.converged(3);
-      t.match(await routes(cluster, 0), route, "the routes are the new backend's");
-      const links = await cluster.node(0).sh("ip -br link show | grep -oE '^pw(flow|vx|g)[^ @]*' || true");
-      const allowed = settings[0] === "backend=host-gw" ? /^$/ : /^(pwflow4790|pwvx1(-6)?|pwgre[46]|pwg[0-9a-f]{12})$/m;
-      t.match(links.trim(), allowed, "and the old one's devices are gone");
-    }
-    t.equal(await routes(cluster, 0), before, "back where it began");
-    await listening();
-    const deleted = monitor.output.split("\n").filter((line) => /^Deleted .*\/\d+ .*proto 112/.test(line));
-    t.strictSame(deleted, [], "there is not a moment without a route to a peer's subnet");
-  },
+async function move(t: Test, ways: readonly Way[]): Promise<void> {
+  const cluster = await startCluster(t, { nodes: 3, controllerFlags: [DUAL_STACK], agentFlags: [NO_RESYNC] });
+  // The strictest that administrators set: while a pair's two directions go different ways, it would drop.
+  for (const node of cluster.nodes) {
+    await node.sh("for f in default eth0; do echo 1 >/proc/sys/net/ipv4/conf/$f/rp_filter; done");
+  }
+  const pods = await startPods(cluster);
+  const before = await routes(cluster, 0);
+  const node = cluster.node(0);
+  const monitor = node.spawn(["ip", "monitor", "route"]);
+  const probe = "ip route add blackhole 203.0.113.1; ip route del blackhole 203.0.113.1";
+  const listening = () => monitor.hears(() => node.sh(probe), /203\.0\.113\.1/);
+  await listening();
+  for (const { settings, route, devices } of ways) {
+    const what = settings.join(" ");
+    const pings = await startPings(pods);
+    const { code, stdout, stderr } = await cluster.cnictl("network", "set", "default", ...settings);
+    t.equal(code, 0, `${what}: ${stdout}${stderr}`);
+    const lost = await Promise.all(pings.map((lostOf) => lostOf()));
+    t.strictSame(lost.flat(), [], `${what}: ${lost.length} pings lose nothing`);
+    await cluster.converged(3);
+    t.match(await routes(cluster, 0), route, "the routes are the new backend's");
+    const links = await node.sh("ip -br link show | grep -oE '^pw(flow|vx|g|wg)[^ @]*' || true");
+    t.match(links.trim(), devices, "and the old one's devices are gone");
+  }
+  t.equal(await routes(cluster, 0), before, "back where it began");
+  await listening();
+  const deleted = monitor.output.split("\n").filter((line) => /^Deleted .*\/\d+ .*proto 112/.test(line));
+  t.strictSame(deleted, [], "there is not a moment without a route to a peer's subnet");
+}
+
+t.test("F15: a running network moves from backend to backend, and pings between three nodes lose nothing", (t) =>
+  move(t, WAYS),
 );
+
+if (affords("gre", "wireguard")) {
+  t.test("F15: it moves to gre and wireguard and back, and pings between three nodes lose nothing", (t) =>
+    move(t, FULL_KERNEL_WAYS),
+  );
+}
+
+t.test("F15: what nodes' kernels cannot do is refused before anything changes, and the nodes are named", async (t) => {
+  const lacking = lackingFeatures();
+  const cluster = await startCluster(t, { nodes: 2 });
+  const before = await routes(cluster, 0);
+  for (const kind of (["gre", "wireguard", "ipip"] as const).filter((each) => lacking.includes(each))) {
+    const { code, stderr } = await cluster.cnictl("network", "set", "default", `backend=${kind}`);
+    t.equal(code, 1);
+    t.match(stderr, /network "default" stays as it is, .* node "node-1", "node-2" can do only vxlan\/flow/);
+  }
+  t.equal(await routes(cluster, 0), before);
+});
 
 t.test("a change waits for a node that is away, can be taken back, and goes on when it comes back", async (t) => {
   const cluster = await startCluster(t, { nodes: 2, agentFlags: [NO_RESYNC] });
