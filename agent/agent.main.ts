@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { destination, pino, stdTimeFunctions } from "pino";
-import { availableBackends } from "../dataplane/backends.ts";
+import { availableBackends, nodeBackends } from "../dataplane/backends.ts";
+import { Switches } from "../dataplane/switches.ts";
 import { findUnderlay } from "../dataplane/underlay.ts";
 import { JOURNAL_PATH } from "../journal/call.ts";
 import { tryOpenLock } from "../kernel/flock.ts";
@@ -157,17 +158,20 @@ async function main(): Promise<void> {
           periodMs: flags.probeInterval * 1000,
           onChange: () => statuses.trigger(),
         });
+  const ovsdb: string = flags.ovsdb.slice("unix:".length);
+  const switches = new Switches({ socket: ovsdb, onChange: () => passes.trigger() });
   const agent = new Agent(
     options,
     {
       rt,
+      switches,
       log,
       metrics,
       prober,
       files: new NodeFiles(options),
       backends: () => {
         backends ??= availableBackends();
-        return [...backends];
+        return nodeBackends(backends, ovsdb);
       },
       keys,
       trigger: () => passes.trigger(),
@@ -195,6 +199,7 @@ async function main(): Promise<void> {
     setTimeout(() => process.exit(1), LONGEST_STOP_MS).unref(); // a delegate may hang
     await Promise.all([passes.stop(), statuses.stop(), calls?.stop()]);
     agent.stop();
+    switches[Symbol.dispose]();
     keeper?.stop();
     process.exit(0);
   };

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { Switches } from "../dataplane/switches.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
 import type { Address } from "../net/address.ts";
 import type { Underlay } from "../overlay/network.ts";
@@ -36,6 +37,7 @@ const BEHIND =
 /** What the agent asks of the world around it. */
 export interface AgentPorts {
   readonly rt: RouteSocket;
+  readonly switches: Switches;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly files: NodeFiles;
@@ -88,6 +90,7 @@ export class Agent implements SessionListener {
     this.#mayBeBehind = initial.mayBeBehind;
     this.#passes = new Passes({
       rt: ports.rt,
+      switches: ports.switches,
       nodeId: options.nodeId,
       joined: options.networks,
       keys: ports.keys,

@@ -12,7 +12,7 @@ export function network(name: string, change: Partial<Network__Output> = {}): Ne
     cidrs: ["10.244.0.0/16"],
     ipv4SubnetLength: 24,
     ipv6SubnetLength: 64,
-    backend: { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 0 },
+    backend: { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" },
     masquerade: true,
     createdAt: 1,
     generation: 0,

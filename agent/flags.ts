@@ -24,6 +24,12 @@ function endpoints(text: string): string[] {
   }
 }
 
+/** As Open vSwitch writes a connection. */
+function unixSocket(text: string): string {
+  if (/^unix:\/[^\0]+$/.test(text)) return text;
+  throw new InvalidArgumentError("the path of a socket is needed, such as unix:/run/openvswitch/db.sock.");
+}
+
 function seconds(text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0) return value;
@@ -62,6 +68,11 @@ export function agentCommand(version: string, fail: (exitCode: number) => never)
         "--underlay-device <name>",
         "device that reaches the other nodes (default: the one that routes to the controller)",
       ),
+    )
+    .addOption(
+      flag("--ovsdb <socket>", "Open vSwitch's database, for networks of backend ovs")
+        .argParser(unixSocket)
+        .default("unix:/run/openvswitch/db.sock"),
     )
     .addOption(flag("--state-dir <dir>", "node identity and last state").default("/var/lib/podwire/agent"))
     .addOption(flag("--ipam-data-dir <dir>", "where host-local keeps reservations").default("/var/lib/cni/networks"))

@@ -119,8 +119,8 @@ function unchecked(network: Network__Output): UncheckedNetwork {
 }
 
 function uncheckedBackend(backend: Backend__Output | null): UncheckedBackend {
-  const { type = "", mode = "", vni = 0, port = 0, directRouting = false, mtu = 0 } = backend ?? {};
-  return { type, mode, vni, port, directRouting, mtu };
+  const { type = "", mode = "", tunnel = "", vni = 0, port = 0, directRouting = false, mtu = 0 } = backend ?? {};
+  return { type, mode, tunnel, vni, port, directRouting, mtu };
 }
 
 /** The host of host:port when it is an address. */

@@ -1,5 +1,6 @@
 import { applyOverlay } from "../dataplane/apply.ts";
 import { nodeRulesets, RulesetKeeper } from "../dataplane/node-rules.ts";
+import type { Switches } from "../dataplane/switches.ts";
 import { probeGuard } from "../firewall/probe-guard.ts";
 import type { Ruleset } from "../firewall/ruleset.ts";
 import type { RouteSocket } from "../kernel/rtnetlink/socket.ts";
@@ -52,6 +53,8 @@ export interface PassOptions {
   readonly keys?: WireguardKeys;
   /** Called when somebody changed a sysctl that the last pass had put right. */
   readonly sysctlChanged?: () => void;
+  /** Of Open vSwitch; none: its networks cannot be brought about. */
+  readonly switches?: Switches;
 }
 
 /** What a state means for the kernel; worked out once for as long as neither it nor the underlay changes. */
@@ -83,8 +86,8 @@ export class Passes {
   async run(state: ClusterState, underlay: Underlay): Promise<PassReport> {
     const plan = this.#planFor(state, underlay);
     const failures: string[] = [];
-    const { rt, keys: secrets } = this.#options;
-    const changes = await applyOverlay(rt, plan.desired, { secrets }).catch((error: unknown) => {
+    const { rt, switches, keys: secrets } = this.#options;
+    const changes = await applyOverlay(rt, plan.desired, { secrets, switches }).catch((error: unknown) => {
       if (!(error instanceof ReconcileError)) throw error;
       failures.push(...error.failures.map(describeFailure));
       return error.changes;

@@ -9,6 +9,7 @@ import { type ClusterState, EMPTY_STATE, subnetKey } from "./cluster-state.ts";
 const backend = object({
   type: optional(string),
   mode: optional(string),
+  tunnel: optional(string),
   vni: optional(integer(1, 0xffffff)),
   port: optional(integer(1, 65535)),
   directRouting: optional(boolean),
@@ -40,6 +41,7 @@ export interface StandaloneFile {
     readonly backend?: {
       readonly type?: string;
       readonly mode?: string;
+      readonly tunnel?: string;
       readonly vni?: number;
       readonly port?: number;
       readonly directRouting?: boolean;
@@ -175,13 +177,13 @@ function networkOf(
   order: number,
 ): Network__Output {
   const lengths = subnetLengths(cidrs);
-  const { type = "vxlan", mode = "flow", vni = 0, port = 0, directRouting = false, mtu = 0 } = backend;
+  const { type = "vxlan", mode = "flow", tunnel = "", vni = 0, port = 0, directRouting = false, mtu = 0 } = backend;
   return {
     name,
     cidrs: [...cidrs],
     ipv4SubnetLength: lengths[4],
     ipv6SubnetLength: lengths[6],
-    backend: { type, mode, vni, port, directRouting, mtu },
+    backend: { type, mode, tunnel, vni, port, directRouting, mtu },
     masquerade,
     createdAt: order,
     generation: 0,

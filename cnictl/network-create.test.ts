@@ -25,7 +25,7 @@ t.test("wireguard has a port and no mode", async (t) => {
   t.match(backend, { type: "wireguard", mode: "", vni: 0, port: 51900 });
   t.throws(
     () => networkFromOptions("x", { ...OPTIONS, backend: "wireguard", mode: "flow" }),
-    /--mode is for --backend vxlan, gre, ipip, not wireguard/,
+    /--mode is for --backend vxlan, gre, ipip, ovs, not wireguard/,
   );
 });
 
@@ -33,6 +33,12 @@ t.test("gre and ipip have modes, and gre a key in static mode", async (t) => {
   const gre = networkFromOptions("x", { ...OPTIONS, backend: "gre", mode: "static", vni: "7" });
   t.match(gre.backend, { type: "gre", mode: "static", vni: 7, port: 0 });
   t.match(networkFromOptions("x", { ...OPTIONS, backend: "ipip" }).backend, { type: "ipip", mode: "flow", vni: 0 });
+});
+
+t.test("ovs has a tunnel and a third mode", async (t) => {
+  const given = networkFromOptions("x", { ...OPTIONS, backend: "ovs", mode: "both", tunnel: "geneve", port: "6082" });
+  t.match(given.backend, { type: "ovs", mode: "both", tunnel: "geneve", vni: 0, port: 6082 });
+  t.match(networkFromOptions("x", { ...OPTIONS, backend: "ovs" }).backend, { mode: "flow", tunnel: "vxlan" });
 });
 
 t.test("what cannot be is refused with the option and the value", async (t) => {
@@ -49,11 +55,14 @@ t.test("what cannot be is refused with the option and the value", async (t) => {
     [{ mtu: "-1" }, "--mtu -1: give a whole number from 576 to 65535"],
     [
       { backend: "host-gw", directRouting: true },
-      "--direct-routing is for --backend vxlan, gre, ipip, wireguard, not host-gw",
+      "--direct-routing is for --backend vxlan, gre, ipip, wireguard, ovs, not host-gw",
     ],
-    [{ backend: "host-gw", vni: "1" }, "--vni is for --backend vxlan, gre, not host-gw"],
-    [{ backend: "gre", port: "4790" }, "--port is for --backend vxlan, wireguard, not gre"],
-    [{ backend: "ipip", vni: "7" }, "--vni is for --backend vxlan, gre, not ipip"],
+    [{ backend: "host-gw", vni: "1" }, "--vni is for --backend vxlan, gre, ovs, not host-gw"],
+    [{ backend: "gre", port: "4790" }, "--port is for --backend vxlan, wireguard, ovs, not gre"],
+    [{ backend: "ipip", vni: "7" }, "--vni is for --backend vxlan, gre, ovs, not ipip"],
+    [{ backend: "gre", mode: "both" }, "--mode both is for --backend ovs, not gre"],
+    [{ tunnel: "gre" }, "--tunnel is for --backend ovs, not vxlan"],
+    [{ backend: "ovs", tunnel: "gre", port: "4789" }, "--port 4789: tunnels of type gre have no port"],
     [{ backend: "gre", vni: "7" }, "--vni 7 with --backend gre is the key of --mode static; the other mode sends none"],
   ];
   for (const [change, message] of rows) {

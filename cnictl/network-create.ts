@@ -9,6 +9,7 @@ export interface NetworkOptions {
   readonly subnetLength?: readonly string[];
   readonly backend: string;
   readonly mode?: string;
+  readonly tunnel?: string;
   readonly vni?: string;
   readonly port?: string;
   readonly mtu?: string;
@@ -50,6 +51,7 @@ export function networkFromOptions(name: string, options: NetworkOptions): Netwo
     ...subnetLengths(cidrs, options.subnetLength ?? []),
     backend: {
       type,
+      ...(type === "ovs" && { tunnel: options.tunnel ?? "vxlan" }),
       mode: type === "host-gw" || type === "wireguard" ? "" : (mode ?? "flow"),
       vni: integer("--vni", options.vni, 1, LARGEST_VNI),
       port: integer("--port", options.port, 1, 65535),
@@ -62,19 +64,22 @@ export function networkFromOptions(name: string, options: NetworkOptions): Netwo
 
 /** The backends that an option is for. */
 const OPTION_OF = {
-  mode: ["vxlan", "gre", "ipip"],
-  vni: ["vxlan", "gre"],
-  port: ["vxlan", "wireguard"],
-  directRouting: ["vxlan", "gre", "ipip", "wireguard"],
+  mode: ["vxlan", "gre", "ipip", "ovs"],
+  tunnel: ["ovs"],
+  vni: ["vxlan", "gre", "ovs"],
+  port: ["vxlan", "wireguard", "ovs"],
+  directRouting: ["vxlan", "gre", "ipip", "wireguard", "ovs"],
 } as const satisfies Partial<Record<keyof NetworkOptions, readonly string[]>>;
 
 function refuseExcess(options: NetworkOptions): void {
-  const { backend, mode, vni } = options;
+  const { backend, mode, tunnel, vni, port } = options;
   for (const key of Object.keys(OPTION_OF) as (keyof typeof OPTION_OF)[]) {
     const allowed: readonly string[] = OPTION_OF[key];
     if (options[key] === undefined || allowed.includes(backend)) continue;
     throw usageError(`--${kebab(key)} is for --backend ${allowed.join(", ")}, not ${backend}`);
   }
+  if (mode === "both" && backend !== "ovs") throw usageError(`--mode both is for --backend ovs, not ${backend}`);
+  if (tunnel === "gre" && port !== undefined) throw usageError(`--port ${port}: tunnels of type gre have no port`);
   if (backend === "gre" && vni !== undefined && mode !== "static") {
     throw usageError(`--vni ${vni} with --backend gre is the key of --mode static; the other mode sends none`);
   }

@@ -15,7 +15,7 @@ t.test("network set: KEY=VALUE, and a sentence for what is not", async (t) => {
     directRouting: true,
   });
   t.throws(() => parseSettings(["gre"]), { message: /gre: give KEY=VALUE, such as backend=gre/ });
-  t.throws(() => parseSettings(["colour=red"]), { message: /"colour" is none of backend, mode, vni/ });
+  t.throws(() => parseSettings(["colour=red"]), { message: /"colour" is none of backend, mode, tunnel, vni/ });
   t.throws(() => parseSettings(["__proto__=1"]), { message: /"__proto__" is none of/ });
   t.throws(() => parseSettings(["mtu=much"]), { message: /mtu=much: give a whole number/ });
   t.throws(() => parseSettings(["direct-routing=on"]), { message: /direct-routing=on: give true or false/ });

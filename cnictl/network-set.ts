@@ -32,6 +32,7 @@ export async function setNetwork(
 const SETTINGS = {
   backend: ["type", (text: string) => text],
   mode: ["mode", (text: string) => text],
+  tunnel: ["tunnel", (text: string) => text],
   vni: ["vni", number],
   port: ["port", number],
   mtu: ["mtu", number],
@@ -55,12 +56,13 @@ export function parseSettings(settings: readonly string[]): Partial<Backend> {
 
 /** Another type, or another mode, begins with its own defaults; what is no matter of theirs stays. */
 function merge({ backend }: Network, changes: Partial<Backend>): Backend {
-  const { type = "", mode = "", vni = 0, port = 0, directRouting = false, mtu = 0 } = backend ?? {};
+  const { type = "", mode = "", tunnel = "", vni = 0, port = 0, directRouting = false, mtu = 0 } = backend ?? {};
   const stays = { directRouting, mtu };
   const sameType = changes.type === undefined || changes.type === type;
   if (!sameType) return { ...stays, type: changes.type ?? type, ...changes };
   const sameMode = changes.mode === undefined || changes.mode === mode;
-  return { type, mode, ...stays, ...(sameMode && { vni, port }), ...changes };
+  const sameTunnel = changes.tunnel === undefined || changes.tunnel === tunnel;
+  return { type, mode, tunnel, ...stays, ...(sameMode && sameTunnel && { vni, port }), ...changes };
 }
 
 async function follow(context: Context, admin: Admin, asked: Network, deadline: number): Promise<ExitCode> {
@@ -108,6 +110,7 @@ export function progress({ generation, required }: Network, subnets: readonly Su
 
 function settingsOf(backend: Network["backend"]): string {
   if (backend === null) return "";
+  if (backend.tunnel !== "") return `backend=${backend.type} mode=${backend.mode} tunnel=${backend.tunnel}`;
   return backend.mode === "" ? `backend=${backend.type}` : `backend=${backend.type} mode=${backend.mode}`;
 }
 

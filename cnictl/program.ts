@@ -139,20 +139,30 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
     .addOption(list("--subnet-length <bits>", "length of a node's subnet, one for each CIDR (default: 24 and 64)"))
     .addOption(
       new Option("--backend <type>", "how nodes reach each other")
-        .choices(["vxlan", "gre", "ipip", "wireguard", "host-gw"])
+        .choices(["vxlan", "gre", "ipip", "wireguard", "ovs", "host-gw"])
         .default("vxlan"),
     )
     .addOption(
       new Option(
         "--mode <mode>",
-        "of tunnels: flow (one route a peer), or static (of vxlan as flannel does, else one device a peer)",
-      ).choices(["flow", "static"]),
+        "of tunnels: flow (one route a peer), or static (of vxlan as flannel does, else one device a peer); of ovs also both",
+      ).choices(["flow", "static", "both"]),
+    )
+    .addOption(
+      new Option("--tunnel <type>", "of ovs: what Open vSwitch wraps packets in (default: vxlan)").choices([
+        "gre",
+        "vxlan",
+        "geneve",
+      ]),
     )
     .option(
       "--vni <number>",
-      "VXLAN network identifier, or key of gre in static mode (default: the controller chooses)",
+      "network identifier of vxlan and ovs, or key of gre in static mode (default: the controller chooses)",
     )
-    .option("--port <number>", "UDP port of vxlan (default: 4790 for flow, 8472 for static) or wireguard (51820)")
+    .option(
+      "--port <number>",
+      "UDP port (default: 4790 for flow, 8472 for static; 51820 for wireguard; of ovs 4789 for vxlan, 6081 for geneve)",
+    )
     .option("--direct-routing", "no tunnel, and so no encryption, to nodes on the same segment")
     .option("--mtu <bytes>", "of the pods (default: computed from the underlay)")
     .option("--no-masquerade", "pods reach the world with their own addresses")

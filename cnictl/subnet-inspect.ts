@@ -7,7 +7,7 @@ import type { Context } from "./context.ts";
 import { CommandError, ExitCode, usageError } from "./exit.ts";
 import { type FieldValue, renderFields } from "./fields.ts";
 import { parseFormat, renderValue } from "./format.ts";
-import { backendName, networks } from "./resources/network.ts";
+import { backendText, networks } from "./resources/network.ts";
 import { nodeStatus, nodes } from "./resources/node.ts";
 import { podName, pods } from "./resources/pod.ts";
 import { present } from "./resources/resource.ts";
@@ -39,7 +39,7 @@ function parse(text: string): string {
 export function renderInspection(address: string, { network, subnet, node, pod }: Inspection, now: number): string {
   const fields: [string, FieldValue][] = [["Address", address]];
   if (network !== null) {
-    fields.push(["Network", `${network.name} (${network.cidrs.join(",")}, ${backendName(network)})`]);
+    fields.push(["Network", `${network.name} (${network.cidrs.join(",")}, ${backendText(network)})`]);
   }
   if (subnet === null) {
     fields.push(["Subnet", "<none>, no node holds one with this address"]);

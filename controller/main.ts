@@ -153,6 +153,7 @@ async function makeNetworks(store: Store, options: Options, log: Log): Promise<v
     subnetLengths: { 4: options.networkIpv4SubnetLength, 6: options.networkIpv6SubnetLength },
     backend: {
       type: options.networkBackend,
+      tunnel: options.networkTunnel,
       mode: options.networkMode,
       vni: options.networkVni,
       port: options.networkPort,

@@ -21,6 +21,7 @@ export interface Options {
   readonly networkName: string;
   readonly networkCidr: string[];
   readonly networkBackend: string;
+  readonly networkTunnel: string;
   readonly networkMode?: string;
   readonly networkVni: number;
   readonly networkPort: number;
@@ -102,12 +103,13 @@ function makeCommand(): Command {
     )
     .option("--network-name <name>", "network made at the first start", "default")
     .option("--network-cidr <cidrs>", "its CIDRs, one per family, comma-separated", parseList, ["10.244.0.0/16"])
-    .option("--network-backend <type>", "vxlan, gre, ipip, wireguard or host-gw", "vxlan")
-    .option("--network-mode <mode>", "of tunnels: flow, or static (of vxlan as flannel does it)")
-    .option("--network-vni <number>", "of vxlan; the key of gre in static mode", parseNumber, 1)
+    .option("--network-backend <type>", "vxlan, gre, ipip, wireguard, ovs or host-gw", "vxlan")
+    .option("--network-mode <mode>", "of tunnels: flow, or static (of vxlan as flannel does it); of ovs also both")
+    .option("--network-tunnel <type>", "of ovs: gre, vxlan or geneve", "")
+    .option("--network-vni <number>", "of vxlan and ovs; the key of gre in static mode", parseNumber, 1)
     .option(
       "--network-port <number>",
-      "UDP port; 0: 4790 for flow, 8472 for static, 51820 for wireguard",
+      "UDP port; 0: 4790 for flow, 8472 for static, 51820 for wireguard; of ovs 4789 for vxlan, 6081 for geneve",
       parseNumber,
       0,
     )

@@ -6,6 +6,8 @@ import { addressKind, fdbKind, neighbourKind } from "./entries.ts";
 import { overlayLinkKind, wantedLinks } from "./links.ts";
 import { routeKind } from "./routes.ts";
 import type { Scope } from "./scope.ts";
+import { switchTargets } from "./switch-kinds.ts";
+import type { Switches } from "./switches.ts";
 import { sysctlKind } from "./sysctls.ts";
 import { WireguardPass, type WireguardSecrets } from "./wireguard.ts";
 
@@ -14,6 +16,7 @@ export interface Context {
   readonly rt: RouteSocket;
   readonly scope: Scope;
   readonly devices: Devices;
+  readonly switches: Switches | undefined;
 }
 
 export interface ApplyOptions {
@@ -21,6 +24,8 @@ export interface ApplyOptions {
   readonly scope?: Scope;
   /** Needed where the state has WireGuard devices. */
   readonly secrets?: WireguardSecrets | undefined;
+  /** Of Open vSwitch; without it nothing there is looked at, and none can be made. */
+  readonly switches?: Switches | undefined;
 }
 
 /**
@@ -32,7 +37,7 @@ export interface ApplyOptions {
 export async function applyOverlay(
   rt: RouteSocket,
   desired: DesiredState,
-  { scope = {}, secrets }: ApplyOptions = {},
+  { scope = {}, secrets, switches }: ApplyOptions = {},
 ): Promise<Changes> {
   const sysctls = [...desired.links.flatMap((link) => link.sysctls), ...desired.sysctls];
   const devices = new Devices(
@@ -40,9 +45,12 @@ export async function applyOverlay(
     scope,
     desired.links.map(({ name }) => name),
   );
-  const context = { rt, scope, devices };
+  const context = { rt, scope, devices, switches };
+  const ovs = switchTargets(switches, desired.switches);
   using wireguard = new WireguardPass(devices, desired.wireguard, secrets);
   return await converge([
+    ovs.bridges,
+    ovs.ports,
     target(overlayLinkKind(context), wantedLinks(desired.links)),
     target(sysctlKind(sysctls), sysctls),
     target(addressKind(context), desired.addresses),
@@ -50,6 +58,7 @@ export async function applyOverlay(
     target(fdbKind(context), desired.fdb),
     wireguard.devices(),
     wireguard.peers(),
+    ovs.flows,
     target(routeKind(context), desired.routes),
   ]);
 }

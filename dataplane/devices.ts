@@ -40,6 +40,18 @@ export class Devices {
     return parseMark(this.#byIndex.get(index)?.alias) !== undefined;
   }
 
+  /** Whether it is one of the overlay devices that are wanted. */
+  isWanted(name: string): boolean {
+    return this.#overlayNames.has(name);
+  }
+
+  /** As the kernel has it now. */
+  named(name: string): Link | undefined {
+    this.forget();
+    this.#list();
+    return this.#byName.get(name);
+  }
+
   /** @throws Error naming the device when it is not there, or is not ours and should be */
   indexOf(name: string): number {
     this.#list();

@@ -3,7 +3,9 @@ import { type Address, isAddress, isUnspecified } from "../net/address.ts";
 import type { DesiredLink } from "../overlay/state.ts";
 import type { Kind } from "../reconcile/step.ts";
 import type { Context } from "./apply.ts";
-import { mayDelete } from "./scope.ts";
+import type { Devices } from "./devices.ts";
+import { isSwitchDevice, mayDelete } from "./scope.ts";
+import type { Switches } from "./switches.ts";
 import { applySysctl } from "./sysctls.ts";
 
 /** A tunnel device, as wanted or as the kernel holds it. */
@@ -16,21 +18,29 @@ interface OverlayLink {
 }
 
 /** Tunnel devices of ours. One whose tunnel attributes differ is deleted and made anew; the kernel can't change them all. */
-export function overlayLinkKind({ rt, scope, devices }: Context): Kind<OverlayLink> {
+export function overlayLinkKind({ rt, scope, devices, switches }: Context): Kind<OverlayLink> {
   return {
     name: "link",
     key: ({ name }) => name,
-    list: () => devices.overlays().map((held) => ({ name: held.name, held })),
+    // A switch's device goes with its bridge.
+    list: () =>
+      devices
+        .overlays()
+        .filter((held) => !isSwitchDevice(held) || devices.isWanted(held.name))
+        .map((held) => ({ name: held.name, held })),
     same: ({ held }, { wanted }) =>
       held !== undefined && wanted !== undefined && sameTunnel(held, wanted) && sameSettings(held, wanted),
-    put: ({ wanted }, existing) => {
+    put: async ({ wanted }, existing) => {
       if (wanted === undefined) return;
-      const { sysctls, ...link } = wanted;
-      const { name, mtu, alias, mac } = link;
-      if (existing?.held === undefined || !sameTunnel(existing.held, wanted)) {
+      const { name, mtu, alias, mac, sysctls } = wanted;
+      if (wanted.kind === "ovs") {
+        await refuseOtherDevice(name, devices, switches);
+        for (const sysctl of sysctls) applySysctl(sysctl);
+      } else if (existing?.held === undefined || !sameTunnel(existing.held, wanted)) {
         if (existing !== undefined) deleteLink(rt, name, { missingOk: true });
         else devices.refuseForeign(name);
-        withReason(wanted, () => addLink(rt, link));
+        const { sysctls: _written, ...link } = wanted;
+        withReason(wanted.kind, () => addLink(rt, link));
         for (const sysctl of sysctls) applySysctl(sysctl); // before any packet can come in
       }
       setLink(rt, name, { mtu, alias, mac, up: true });
@@ -53,9 +63,17 @@ const KERNEL_OPTIONS = {
   ip6gre: "CONFIG_IPV6_GRE",
   ipip: "CONFIG_NET_IPIP",
   wireguard: "CONFIG_WIREGUARD",
-} as const satisfies Record<DesiredLink["kind"], string>;
+} as const satisfies Record<Exclude<DesiredLink["kind"], "ovs">, string>;
 
-function withReason({ kind }: DesiredLink, make: () => void): void {
+/** @throws Error unless the device of that name is the one that Open vSwitch made for a bridge of ours */
+async function refuseOtherDevice(name: string, devices: Devices, switches: Switches | undefined): Promise<void> {
+  await switches?.deviceMade(name);
+  const link = devices.named(name);
+  if (switches !== undefined && link !== undefined && isSwitchDevice(link)) return;
+  throw new Error(`device ${name} is not that of a bridge of Open vSwitch (kind ${link?.kind ?? "none"})`);
+}
+
+function withReason(kind: keyof typeof KERNEL_OPTIONS, make: () => void): void {
   try {
     make();
   } catch (cause) {
@@ -88,6 +106,7 @@ const TUNNEL_PROPERTIES = [
 ] as const;
 
 function sameTunnel(held: Link, wanted: DesiredLink): boolean {
+  if (wanted.kind === "ovs") return isSwitchDevice(held);
   if (held.kind !== wanted.kind) return false;
   if (wanted.kind === "wireguard") return true; // rtnetlink knows no more of it; see wireguard.ts
   const [a, b] = [tunnelProperties(held), tunnelProperties(wanted)];

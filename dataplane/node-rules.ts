@@ -25,9 +25,9 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
     tunnelsOf.set(network.name, its);
     for (const backend of backendsOf(network)) {
       if (backend.type === "host-gw") continue;
-      const key = backend.type === "vxlan" || backend.type === "wireguard" ? backend.port : backend.type;
+      const key = tunnelUse(backend);
       const tunnel = tunnels.get(key) ?? { formats: new Set(), peers: new Set(), sources: [] };
-      if (backend.type !== "wireguard") tunnel.formats.add(innerFormat(backend));
+      if (backend.type !== "wireguard" && backend.type !== "ovs") tunnel.formats.add(innerFormat(backend));
       tunnels.set(key, tunnel);
       its.add(tunnel);
     }
@@ -70,9 +70,16 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
   ];
 }
 
+/** The UDP port or the protocol of its tunnel packets. */
+function tunnelUse(backend: Exclude<OverlayBackend, { readonly type: "host-gw" }>): number | TunnelProtocol {
+  if (backend.type === "vxlan" || backend.type === "wireguard") return backend.port;
+  if (backend.type === "ovs") return backend.tunnel === "gre" ? "gre" : backend.port;
+  return backend.type;
+}
+
 /** What is taken from peers by one port or protocol. */
 interface Tunnel {
-  /** None where the tunnel itself knows who may send what: WireGuard's keys. */
+  /** None where the tunnel itself knows who may send what: WireGuard's keys, Open vSwitch's flows. */
   readonly formats: Set<InnerFormat>;
   readonly peers: Set<Address>;
   readonly sources: (readonly [Address, Prefix])[];

@@ -22,13 +22,20 @@ const TUNNEL_KINDS: ReadonlySet<string | undefined> = new Set<DesiredLink["kind"
   "ipip",
   "wireguard",
 ]);
+/** Kinds that a bridge's own device has, with Open vSwitch's kernel module and without. */
+const SWITCH_KINDS: ReadonlySet<string | undefined> = new Set(["openvswitch", "tun"]);
 
 /** The network in the mark of a device that several networks share. */
 const SHARED = "*";
 
 /** Whether the link is an overlay device of ours. */
 export function isOverlay({ kind, alias }: Pick<Link, "kind" | "alias">): boolean {
-  return TUNNEL_KINDS.has(kind) && parseMark(alias)?.role === "overlay";
+  return (TUNNEL_KINDS.has(kind) || SWITCH_KINDS.has(kind)) && parseMark(alias)?.role === "overlay";
+}
+
+/** Whether the link is of a kind that Open vSwitch makes, and so is Open vSwitch's to delete. */
+export function isSwitchDevice({ kind }: Pick<Link, "kind">): boolean {
+  return SWITCH_KINDS.has(kind);
 }
 
 /** Whether it is one that the scope sees: its own or a shared one. */

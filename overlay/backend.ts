@@ -10,6 +10,8 @@ export interface NetworkContext<Backend = NetworkSpec["backend"]> {
   readonly own: OwnLease;
   /** Of this network only. */
   readonly peers: readonly Peer[];
+  /** Of all networks. */
+  readonly everyPeer: readonly Peer[];
   readonly underlay: Underlay;
   readonly paired?: OverlayInput["paired"];
 }
@@ -23,12 +25,13 @@ export type BackendPart = {
     | "fdb"
     | "wireguard"
     | "routes"
+    | "switches"
     | "refusals"]: DesiredState[Part][number][];
 };
 
 /** A part to fill. */
 export function emptyPart(): BackendPart {
-  return { links: [], addresses: [], neighbours: [], fdb: [], wireguard: [], routes: [], refusals: [] };
+  return { links: [], addresses: [], neighbours: [], fdb: [], wireguard: [], routes: [], switches: [], refusals: [] };
 }
 
 /** Our own subnet of the same family as the peer's; its lowest address is our end of the tunnel. */

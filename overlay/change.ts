@@ -1,6 +1,6 @@
 import { type BackendPart, type NetworkContext, unreachablePeer } from "./backend.ts";
 import type { BackendChange, Peer } from "./network.ts";
-import type { ChangeProgress, DesiredRoute } from "./state.ts";
+import type { ChangeProgress, DesiredRoute, DesiredSwitch } from "./state.ts";
 
 /**
  * Adds the part of the backend that is on its way out to that of the one that comes in: this node receives on both, and a
@@ -32,7 +32,21 @@ export function keepPrevious(
   part.neighbours.push(...previous.neighbours);
   part.fdb.push(...previous.fdb);
   part.wireguard.push(...previous.wireguard);
+  part.switches.splice(0, part.switches.length, ...joined([...part.switches, ...previous.switches]));
   return { network: network.name, generation, complete: waiting.length === 0 };
+}
+
+/** A bridge that both have holds the ports and flows of both. */
+function joined(switches: readonly DesiredSwitch[]): DesiredSwitch[] {
+  const byName = new Map<string, DesiredSwitch>();
+  for (const each of switches) {
+    const { name, ports, flows } = each;
+    const known = byName.get(name) ?? each;
+    const allPorts = new Map([...ports, ...known.ports].map((port) => [port.name, port]));
+    const allFlows = new Map([...known.flows, ...flows].map((flow) => [JSON.stringify(flow), flow]));
+    byName.set(name, { ...known, ports: [...allPorts.values()], flows: [...allFlows.values()] });
+  }
+  return [...byName.values()];
 }
 
 function routesByPeer({ routes }: BackendPart): ReadonlyMap<string, DesiredRoute> {

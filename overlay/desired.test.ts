@@ -186,6 +186,29 @@ const CASES: Record<string, Case> = {
     own: { pods: ["10.244.1.0/24"], storage: ["10.99.1.0/24"] },
     peers: [near, far, peer("blue", "10.99.2.0/24", ["192.0.2.2"], { network: "storage" })],
   },
+  "ovs-vxlan-flow": {
+    underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+    networks: [network("pods", [V4, V6], { type: "ovs" }), network("storage", ["10.99.0.0/16"], { ...flow, vni: 8 })],
+    own: { pods: ["10.244.1.0/24", "fd00:244:0:1::/64"], storage: ["10.99.1.0/24"] },
+    peers: [
+      peer("blue", "10.244.2.0/24", ["192.0.2.2", "2001:db8::2"]),
+      peer("blue", "fd00:244:0:2::/64", ["192.0.2.2", "2001:db8::2"]),
+      peer("blue", "10.99.2.0/24", ["192.0.2.2", "2001:db8::2"], { network: "storage" }),
+      peer("cyan", "10.244.3.0/24", ["2001:db8::3"]),
+    ],
+  },
+  "ovs-gre-static": {
+    underlay: ["192.0.2.1/24", "2001:db8::1/64"],
+    networks: [network("pods", [V4], { type: "ovs", tunnel: "gre", mode: "static", vni: 7, directRouting: true })],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [near, far, peer("dusk", "10.244.4.0/24", ["2001:db8::4"])],
+  },
+  "ovs-geneve-both": {
+    underlay: ["192.0.2.1/24"],
+    networks: [network("pods", [V4], { type: "ovs", tunnel: "geneve", mode: "both", port: 6082, mtu: 1400 })],
+    own: { pods: ["10.244.1.0/24"] },
+    peers: [near, peer("dusk", "10.244.4.0/24", ["2001:db8::4"])],
+  },
   "host-gw-dual-stack": {
     underlay: ["192.0.2.1/24", "2001:db8::1/64"],
     networks: [network("pods", [V4, V6], { type: "host-gw" })],

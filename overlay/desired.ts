@@ -14,6 +14,7 @@ import {
   type Peer,
   type Underlay,
 } from "./network.ts";
+import { ovs } from "./ovs.ts";
 import type { ChangeProgress, DesiredLink, DesiredRoute, DesiredState, DesiredSysctl } from "./state.ts";
 import { vxlan } from "./vxlan.ts";
 import { mergeWireguard, wireguard } from "./wireguard.ts";
@@ -27,6 +28,7 @@ const BACKENDS: { readonly [T in Type]: (context: NetworkContext<BackendOf<T>>) 
   gre,
   ipip,
   wireguard,
+  ovs,
   "host-gw": hostGateway,
 };
 
@@ -51,8 +53,8 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
     const own = input.leases.find((lease) => lease.network === network.name);
     if (own === undefined || own.subnets.length === 0) continue;
     const peers = peersOf.get(network.name) ?? [];
-    const { nodeId, underlay, paired } = input;
-    const context = { nodeId, network, own, peers, underlay, paired };
+    const { nodeId, underlay, paired, peers: everyPeer } = input;
+    const context = { nodeId, network, own, peers, everyPeer, underlay, paired };
     const part = backendPart(network.backend, context);
     const { change } = network;
     const before = change && { ...network, backend: change.previous };
@@ -75,6 +77,7 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
     fdb: parts.flatMap((part) => part.fdb),
     wireguard: mergeWireguard(parts.flatMap((part) => part.wireguard)),
     routes: parts.flatMap((part) => part.routes),
+    switches: parts.flatMap((part) => part.switches),
     sysctls: parts.length === 0 ? [] : nodeSysctls(input),
     podMtu: mtus,
     changes,

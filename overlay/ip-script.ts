@@ -4,9 +4,11 @@ import { formatEndpoint } from "../net/endpoint.ts";
 import { prefixFamily } from "../net/prefix.ts";
 import type {
   DesiredAddress,
+  DesiredFlow,
   DesiredLink,
   DesiredRoute,
   DesiredState,
+  DesiredSwitch,
   DesiredSysctl,
   DesiredWireguard,
   TunnelDevice,
@@ -18,6 +20,7 @@ import type {
  */
 export function ipScript(state: DesiredState): string[] {
   return [
+    ...state.switches.flatMap(switchLines),
     ...state.links.flatMap(linkLines),
     ...state.addresses.map(addressLine),
     ...state.sysctls.map(sysctlLine),
@@ -27,23 +30,44 @@ export function ipScript(state: DesiredState): string[] {
     ),
     ...state.fdb.map(({ device, mac, dst }) => `bridge fdb replace ${mac} dev ${device} dst ${dst} self permanent`),
     ...state.wireguard.flatMap(wireguardLines),
+    ...state.switches.flatMap(({ name, flows }) =>
+      flows.map((flow) => `ovs-ofctl add-flow ${name} '${flowLine(flow)}'`),
+    ),
     ...state.routes.map(routeLine),
     ...Object.entries(state.podMtu).map(([network, mtu]) => `# pods of network ${network} have MTU ${mtu}`),
     ...state.refusals.map((refusal) => `# ${refusal}`),
   ];
 }
 
-function linkLines(link: DesiredLink): string[] {
-  const { name, mtu, mac, alias, sysctls } = link;
+function switchLines({ name, network, mac, mtu, ports }: DesiredSwitch): string[] {
   return [
-    words(`ip link add ${name}`, mac && `address ${mac}`, `mtu ${mtu}`, `type ${link.kind}`, tunnelWords(link)),
-    `ip link set ${name} alias '${alias}'`,
-    ...sysctls.map(sysctlLine),
-    `ip link set ${name} up`,
+    words(
+      `ovs-vsctl --may-exist add-br ${name} -- set bridge ${name} fail_mode=secure other_config:hwaddr='"${mac}"'`,
+      `external_ids:podwire=${network} -- set interface ${name} mtu_request=${mtu}`,
+    ),
+    ...ports.map((port) => {
+      const options = Object.entries(port.options).map(([key, value]) => `options:${key}='"${value}"'`);
+      return `ovs-vsctl --may-exist add-port ${name} ${port.name} -- set interface ${port.name} type=${port.type} ${options.join(" ")}`;
+    }),
   ];
 }
 
-function tunnelWords(device: TunnelDevice): string {
+/** In the words that ovs-ofctl(8) takes. */
+function flowLine({ priority, from, match, set, to }: DesiredFlow): string {
+  const output = to === "LOCAL" ? to : `output:${to}`;
+  return `priority=${priority},in_port=${from},${match},actions=${[...set, output].join(",")}`;
+}
+
+function linkLines(link: DesiredLink): string[] {
+  const { name, mtu, mac, alias, sysctls } = link;
+  const make =
+    link.kind === "ovs"
+      ? []
+      : [words(`ip link add ${name}`, mac && `address ${mac}`, `mtu ${mtu}`, `type ${link.kind}`, tunnelWords(link))];
+  return [...make, `ip link set ${name} alias '${alias}'`, ...sysctls.map(sysctlLine), `ip link set ${name} up`];
+}
+
+function tunnelWords(device: Exclude<TunnelDevice, { readonly kind: "ovs" }>): string {
   if (device.kind === "vxlan") {
     const { collectMetadata, gpe, id, local, port, learning } = device.vxlan;
     return words(

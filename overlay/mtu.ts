@@ -18,6 +18,13 @@ const GRE = ["GRE", 4] as const;
 export type TunnelBackend = Exclude<OverlayBackend, { readonly type: "host-gw" }>;
 type TunnelOf<T extends TunnelBackend["type"]> = Extract<TunnelBackend, { readonly type: T }>;
 
+/** Always with a key or VNI and the inner Ethernet header; Geneve without options. */
+const OVS_INNER = {
+  gre: [GRE, ["key", 4], ETHERNET],
+  vxlan: [UDP, VXLAN, ETHERNET],
+  geneve: [UDP, ["Geneve", 8], ETHERNET],
+} as const;
+
 /**
  * What each tunnel puts between the outer IP header and a pod's packet. VXLAN-GPE has no inner Ethernet header; GRE has a
  * key in static mode alone, and no encapsulation limit option over IPv6; WireGuard has a tag behind the packet too, which
@@ -27,6 +34,7 @@ const INNER: { readonly [T in TunnelBackend["type"]]: (backend: TunnelOf<T>) => 
   vxlan: ({ mode }) => (mode === "flow" ? [UDP, VXLAN] : [UDP, VXLAN, ETHERNET]),
   gre: ({ mode }) => (mode === "flow" ? [GRE] : [GRE, ["key", 4]]),
   ipip: () => [],
+  ovs: ({ tunnel }) => OVS_INNER[tunnel],
   wireguard: () => [UDP, ["WireGuard", 16], ["tag", 16]],
 };
 

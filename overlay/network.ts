@@ -47,13 +47,33 @@ export interface WireguardBackend {
   readonly mtu?: number;
 }
 
+/** A mesh of Open vSwitch, with inner Ethernet: `static` is one port a peer, `flow` one port for all, `both` is both. */
+export interface OvsBackend {
+  readonly type: "ovs";
+  readonly tunnel: "gre" | "vxlan" | "geneve";
+  readonly mode: "flow" | "static" | "both";
+  /** Of the network, in each packet: VNI, or key of GRE, 1..16777215. */
+  readonly vni: number;
+  /** UDP port; 0 for gre. */
+  readonly port: number;
+  /** Peers on our own segment are reached without a tunnel. */
+  readonly directRouting: boolean;
+  readonly mtu?: number;
+}
+
 /** Plain routes by way of the peers' own addresses; every peer must be on our segment. */
 export interface HostGatewayBackend {
   readonly type: "host-gw";
   readonly mtu?: number;
 }
 
-export type OverlayBackend = VxlanBackend | GreBackend | IpipBackend | WireguardBackend | HostGatewayBackend;
+export type OverlayBackend =
+  | VxlanBackend
+  | GreBackend
+  | IpipBackend
+  | WireguardBackend
+  | OvsBackend
+  | HostGatewayBackend;
 
 /** A cluster network: the CIDRs from which nodes get subnets, and how nodes reach each other's. */
 export interface NetworkSpec {

@@ -7,7 +7,7 @@ import {
   prefixFamily,
   prefixLength,
 } from "../net/prefix.ts";
-import { backendsOf, type NetworkSpec, type OverlayBackend, type Underlay } from "./network.ts";
+import { backendsOf, type NetworkSpec, type OverlayBackend, type OvsBackend, type Underlay } from "./network.ts";
 import { type Span, spanOf, spansOverlap } from "./span.ts";
 
 /** A backend as the controller, a file or a user says it. */
@@ -16,9 +16,11 @@ export interface UncheckedBackend {
   readonly type: string;
   /** "flow" when empty. */
   readonly mode?: string;
-  /** Of vxlan, and the key of gre in static mode: 1 when 0 or absent. */
+  /** Of ovs; "vxlan" when empty. */
+  readonly tunnel?: string;
+  /** Of vxlan and ovs, and the key of gre in static mode: 1 when 0 or absent. */
   readonly vni?: number;
-  /** UDP; 4790 (flow), 8472 (static) or 51820 (wireguard) when 0 or absent. */
+  /** UDP; when 0 or absent 4790 (vxlan, flow), 8472 (vxlan, static), 51820 (wireguard), 4789 (vxlan of ovs) or 6081 (geneve). */
   readonly port?: number;
   readonly directRouting?: boolean;
   /** Computed when 0 or absent. */
@@ -45,6 +47,8 @@ export interface Parsed<T> {
 
 /** IANA: 4790 VXLAN-GPE. Linux, and so flannel: 8472. What WireGuard's own tools and everybody take: 51820. */
 export const DEFAULT_PORT = { flow: 4790, static: 8472, wireguard: 51820 } as const;
+/** IANA. GRE has none. */
+export const DEFAULT_OVS_PORT = { vxlan: 4789, geneve: 6081 } as const;
 
 /** So that the mark with the name fits into a link's alias of 255 bytes. */
 const MAX_NAME_LENGTH = 200;
@@ -176,16 +180,18 @@ function generation(value: number, key: string): number {
   throw new RangeError(`${key} ${value} is not a whole number`);
 }
 
-function readBackend({ type, mode, vni, port, directRouting, mtu }: UncheckedBackend): OverlayBackend {
+function readBackend(unchecked: UncheckedBackend): OverlayBackend {
+  const { type, mode, vni, port, directRouting, mtu } = unchecked;
   if (mtu) checkMtu(mtu, "backend.mtu");
   const bound = mtu ? { mtu } : {};
   if (type === "host-gw") return { type, ...bound };
+  if (type === "ovs") return parseOvs(unchecked, bound);
   if (type === "wireguard") {
     const udpPort = integer(port || DEFAULT_PORT.wireguard, 0xffff, "backend.port");
     return { type, port: udpPort, directRouting: directRouting ?? false, ...bound };
   }
   if (type !== "vxlan" && type !== "gre" && type !== "ipip" && type !== "") {
-    throw new RangeError(`backend.type ${quote(type)} is not "vxlan", "gre", "ipip", "wireguard" or "host-gw"`);
+    throw new RangeError(`backend.type ${quote(type)} is not "vxlan", "gre", "ipip", "wireguard", "ovs" or "host-gw"`);
   }
   const chosen = mode || "flow";
   if (chosen !== "flow" && chosen !== "static") {
@@ -196,6 +202,29 @@ function readBackend({ type, mode, vni, port, directRouting, mtu }: UncheckedBac
   const id = integer(vni || 1, MAX_VNI, "backend.vni");
   if (type === "gre") return { type, key: id, ...tunnel };
   return { type: "vxlan", vni: id, port: integer(port || DEFAULT_PORT[chosen], 0xffff, "backend.port"), ...tunnel };
+}
+
+function parseOvs(
+  { mode: givenMode, tunnel: givenTunnel, vni, port, directRouting }: UncheckedBackend,
+  bound: { readonly mtu?: number },
+): OvsBackend {
+  const mode = givenMode || "flow";
+  if (mode !== "flow" && mode !== "static" && mode !== "both") {
+    throw new RangeError(`backend.mode ${quote(mode)} is not "flow", "static" or "both"`);
+  }
+  const tunnel = givenTunnel || "vxlan";
+  if (tunnel !== "gre" && tunnel !== "vxlan" && tunnel !== "geneve") {
+    throw new RangeError(`backend.tunnel ${quote(tunnel)} is not "gre", "vxlan" or "geneve"`);
+  }
+  return {
+    type: "ovs",
+    tunnel,
+    mode,
+    vni: integer(vni || 1, MAX_VNI, "backend.vni"),
+    port: tunnel === "gre" ? 0 : integer(port || DEFAULT_OVS_PORT[tunnel], 0xffff, "backend.port"),
+    directRouting: directRouting ?? false,
+    ...bound,
+  };
 }
 
 function integer(value: number, largest: number, key: string): number {
@@ -232,14 +261,24 @@ function refuseClash(a: OverlayBackend, b: OverlayBackend, other?: string): void
   if (a.type === "vxlan" && b.type === "vxlan" && a.port === b.port && a.mode !== b.mode) {
     throw new RangeError(`UDP port ${a.port} is ${whose}, whose mode is "${b.mode}"`);
   }
-  if ("port" in a && "port" in b && a.port === b.port && a.type !== b.type) {
-    throw new RangeError(`UDP port ${a.port} is ${whose}, whose type is "${b.type}"`);
+  const [mine, theirs] = [udpUse(a), udpUse(b)];
+  if (mine !== undefined && mine.port === theirs?.port && mine.kind !== theirs.kind) {
+    throw new RangeError(`UDP port ${mine.port} is ${whose}, whose type is "${theirs.kind}"`);
   }
   if (other === undefined) return;
+  if (a.type === "ovs" && b.type === "ovs" && a.tunnel === b.tunnel && a.vni === b.vni) {
+    throw new RangeError(`VNI ${a.vni} is ${whose}; set another one`);
+  }
   if (a.type === "gre" && b.type === "gre" && a.mode === "static" && b.mode === "static" && a.key === b.key) {
     throw new RangeError(`backend.vni ${a.key} is ${whose}; set another one`);
   }
   if (a.type === "vxlan" && b.type === "vxlan" && a.mode === "static" && b.mode === "static" && a.vni === b.vni) {
     throw new RangeError(`VNI ${a.vni} is ${whose}; set another one`);
   }
+}
+
+/** Two kinds of tunnels can't both have a UDP port. */
+function udpUse(backend: OverlayBackend): { readonly port: number; readonly kind: string } | undefined {
+  if (!("port" in backend) || backend.port === 0) return undefined;
+  return { port: backend.port, kind: backend.type === "ovs" ? `ovs ${backend.tunnel}` : backend.type };
 }

@@ -17,6 +17,8 @@ export interface DesiredState {
   readonly wireguard: readonly DesiredWireguard[];
   /** To be put after neighbours, FDB and WireGuard peers, or the first packets are lost. */
   readonly routes: readonly DesiredRoute[];
+  /** Bridges of Open vSwitch, to be made before the links, for theirs are among those; flows before the routes. */
+  readonly switches: readonly DesiredSwitch[];
   /** The node's own, to be written in this order, before the routes. */
   readonly sysctls: readonly DesiredSysctl[];
   /** The pods' MTU in bytes, by network name. */
@@ -39,7 +41,9 @@ export type TunnelDevice =
   | { readonly kind: "vxlan"; readonly vxlan: Vxlan }
   | { readonly kind: "gre" | "ip6gre"; readonly gre: Gre }
   | { readonly kind: "ipip"; readonly ipip: Ipip }
-  | { readonly kind: "wireguard" };
+  | { readonly kind: "wireguard" }
+  /** A bridge's own device, which Open vSwitch makes. */
+  | { readonly kind: "ovs" };
 
 /** A tunnel device, to be made, given its sysctls, and set up. */
 export type DesiredLink = TunnelDevice & {
@@ -52,6 +56,41 @@ export type DesiredLink = TunnelDevice & {
   /** To be written while the link is still down: no router advertisement ever reaches it. */
   readonly sysctls: readonly DesiredSysctl[];
 };
+
+/** A bridge of Open vSwitch with nothing in it but tunnel ports. What meets none of its flows is dropped. */
+export interface DesiredSwitch {
+  /** Also of the bridge's own device, which is one of the links. */
+  readonly name: string;
+  /** In the mark of ownership. */
+  readonly network: string;
+  /** Of the bridge's own device. */
+  readonly mac: Mac;
+  /** Of the bridge's own device. */
+  readonly mtu: number;
+  /** The device that tunnel packets leave by. */
+  readonly underlay: string;
+  readonly ports: readonly DesiredTunnelPort[];
+  readonly flows: readonly DesiredFlow[];
+}
+
+export interface DesiredTunnelPort {
+  readonly name: string;
+  readonly type: "gre" | "ip6gre" | "vxlan" | "geneve";
+  /** As ovs-vswitchd.conf.db(5) names them, "Tunnel Options". */
+  readonly options: Readonly<Record<string, string>>;
+}
+
+/** In words of ovs-fields(7) and ovs-actions(7), made of checked values only. */
+export interface DesiredFlow {
+  readonly priority: number;
+  /** Name of the port by which a packet comes in, or LOCAL. */
+  readonly from: string;
+  readonly match: string;
+  /** Actions before the output. */
+  readonly set: readonly string[];
+  /** Name of the port by which it goes out, or LOCAL. */
+  readonly to: string;
+}
 
 export interface DesiredAddress {
   readonly device: string;

@@ -13,8 +13,10 @@ export interface Kind<T> {
   /** Makes the object, or changes the existing one. */
   put(item: T, existing: T | undefined): void | Promise<void>;
   /** The same for many at once, used instead where it is given. @returns for each undefined, or why it could not be put; must not throw for one of them */
-  putAll?(puts: readonly Put<T>[]): readonly unknown[];
+  putAll?(puts: readonly Put<T>[]): readonly unknown[] | Promise<readonly unknown[]>;
   remove(item: T): void | Promise<void>;
+  /** The same for many at once, used instead where it is given, as `putAll`. */
+  removeAll?(items: readonly T[]): readonly unknown[] | Promise<readonly unknown[]>;
 }
 
 /** One object to be made, or changed when it exists. */
@@ -96,8 +98,7 @@ export function target<T>(kind: Kind<T>, desired: readonly T[]): Target {
     async prune(tally) {
       const unwanted = [...actual].filter(([key]) => !wanted.has(key));
       for (const portion of portions(unwanted)) {
-        for (const [key, item] of portion) await attempt(tally, kind.name, key, "removed", () => kind.remove(item));
-        await breath();
+        await removePortion(kind, portion, tally);
       }
     },
   };
@@ -106,11 +107,21 @@ export function target<T>(kind: Kind<T>, desired: readonly T[]): Target {
 async function putPortion<T>(kind: Kind<T>, puts: readonly (Put<T> & { key: string })[], tally: Tally): Promise<void> {
   const counter = ({ existing }: Put<T>) => (existing === undefined ? "added" : "changed");
   if (kind.putAll !== undefined) {
-    const outcomes = kind.putAll(puts);
+    const outcomes = await kind.putAll(puts);
     for (const [i, put] of puts.entries()) note(tally, kind.name, put.key, counter(put), outcomes[i]);
   } else {
     for (const put of puts)
       await attempt(tally, kind.name, put.key, counter(put), () => kind.put(put.item, put.existing));
+  }
+  await breath();
+}
+
+async function removePortion<T>(kind: Kind<T>, unwanted: readonly [string, T][], tally: Tally): Promise<void> {
+  if (kind.removeAll !== undefined) {
+    const outcomes = await kind.removeAll(unwanted.map(([, item]) => item));
+    for (const [i, [key]] of unwanted.entries()) note(tally, kind.name, key, "removed", outcomes[i]);
+  } else {
+    for (const [key, item] of unwanted) await attempt(tally, kind.name, key, "removed", () => kind.remove(item));
   }
   await breath();
 }

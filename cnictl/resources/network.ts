@@ -14,6 +14,12 @@ export function backendName({ backend, previous }: Network): string {
   return previous === null ? backendOf(backend) : `${backendOf(previous)}→${backendOf(backend)}`;
 }
 
+/** {@link backendName}, and the tunnel where Open vSwitch has a choice. */
+export function backendText(network: Network): string {
+  const { tunnel = "" } = network.backend ?? {};
+  return tunnel === "" ? backendName(network) : `${backendName(network)} (${tunnel})`;
+}
+
 /** One length for each of the network's CIDRs. */
 export function subnetLengths({ cidrs, ipv4SubnetLength, ipv6SubnetLength }: Network): readonly number[] {
   return cidrs.map((cidr) => (cidr.includes(":") ? ipv6SubnetLength || 64 : ipv4SubnetLength || 24));
@@ -26,7 +32,7 @@ export const networks: Resource<Network> = {
   columns: [
     { title: "NAME", cell: ({ name }) => name },
     { title: "CIDRS", cell: ({ cidrs }) => cidrs.join(",") },
-    { title: "BACKEND", cell: backendName },
+    { title: "BACKEND", cell: (network) => backendText(network) },
     { title: "MASQUERADE", cell: ({ masquerade }) => String(masquerade) },
     { title: "AGE", ticking: true, cell: ({ createdAt }, now) => formatAge(createdAt, now) },
     { title: "SUBNET-LENGTHS", wide: true, cell: (network) => subnetLengths(network).join(",") },
@@ -48,7 +54,7 @@ export const networks: Resource<Network> = {
 };
 
 function isPortless(backend: Network["backend"]): boolean {
-  return backend?.type === "gre" || backend?.type === "ipip";
+  return backend?.type === "gre" || backend?.type === "ipip" || backend?.tunnel === "gre";
 }
 
 /** 0 leaves the choice to the agents. */

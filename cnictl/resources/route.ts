@@ -71,7 +71,7 @@ function underlayFamilies({ backend }: Network, { subnet }: Subnet): readonly Fa
   const own = prefixFamily(subnet as Prefix);
   if (backend === null || backend.type === "host-gw") return [own];
   if (backend.type === "ipip") return [4];
-  if (backend.type === "gre" || backend.type === "wireguard") return [4, 6];
+  if (backend.type === "gre" || backend.type === "wireguard" || backend.type === "ovs") return [4, 6];
   return backend.mode === "static" && own === 6 ? [6, 4] : [4, 6];
 }
 

@@ -18,7 +18,7 @@ async function start(networks: Record<string, object> = { default: V4 }) {
 }
 
 function network(change: Partial<Network__Output>): { network: Network__Output } {
-  const backend = { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 0 };
+  const backend = { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" };
   const base = {
     name: "blue",
     cidrs: ["172.16.0.0/16"],
@@ -105,7 +105,7 @@ t.test("gre networks of static mode have different keys, and ipip networks one m
       network({
         name: `n${n}`,
         cidrs: [`172.${n}.0.0/16`],
-        backend: { type, mode, vni, port: 0, directRouting: false, mtu: 0 },
+        backend: { type, mode, vni, port: 0, directRouting: false, mtu: 0, tunnel: "" },
       }),
     );
   t.match((await create(16, "gre", "static")).backend, { type: "gre", mode: "static", vni: 1, port: 0 });
@@ -119,6 +119,43 @@ t.test("gre networks of static mode have different keys, and ipip networks one m
     /backend\.mode: "static" is not that of network "n20"; networks of type ipip share their tunnels, so use flow/;
   await t.rejects(create(22, "ipip", "static"), { message });
 });
+
+t.test(
+  "ovs networks of one tunnel have different VNIs, and share no UDP port with tunnels of another kind",
+  async (t) => {
+    const { admin } = await start();
+    const create = (
+      n: number,
+      backend: { type: string; tunnel?: string; mode?: string; vni?: number; port?: number },
+    ) => {
+      const rest = { mode: "", vni: 0, port: 0, tunnel: "", directRouting: false, mtu: 0 };
+      return admin.createNetwork(
+        network({ name: `n${n}`, cidrs: [`172.${n}.0.0/16`], backend: { ...rest, ...backend } }),
+      );
+    };
+    const made = { type: "ovs", tunnel: "vxlan", mode: "flow", vni: 1, port: 4789 };
+    t.match((await create(16, { type: "ovs" })).backend, made);
+    t.match((await create(17, { type: "ovs", mode: "both", port: 4800 })).backend, {
+      mode: "both",
+      vni: 2,
+      port: 4800,
+    });
+    t.match((await create(18, { type: "ovs", tunnel: "gre" })).backend, { tunnel: "gre", vni: 1, port: 0 });
+    t.match((await create(19, { type: "ovs", tunnel: "geneve" })).backend, { tunnel: "geneve", vni: 1, port: 6081 });
+    const cases = [
+      [{ type: "ovs", vni: 2 }, /backend\.vni: 2 is used by network "n17"; choose another or 0/],
+      [{ type: "ovs", tunnel: "stt" }, /backend\.tunnel: "stt" is unknown; use gre, vxlan or geneve/],
+      [{ type: "ovs", mode: "x" }, /backend\.mode: "x" is unknown; use flow, static or both/],
+      [{ type: "vxlan", mode: "both" }, /backend\.mode: "both" is unknown; use flow or static/],
+      [{ type: "vxlan", port: 4789 }, /backend\.port: 4789 serves network "n16", which is of type ovs vxlan/],
+      [
+        { type: "ovs", tunnel: "geneve", port: 4790 },
+        /backend\.port: 4790 serves network "default", which is of type vxlan; choose another port/,
+      ],
+    ] as const;
+    for (const [backend, message] of cases) await t.rejects(create(30, backend), { message }, JSON.stringify(backend));
+  },
+);
 
 t.test("S11: networks that cannot be are refused with key, value and advice", async (t) => {
   const { bed, admin } = await start();
@@ -142,25 +179,40 @@ t.test("S11: networks that cannot be are refused with key, value and advice", as
     [
       {
         cidrs: ["fd07::/48"],
-        backend: { type: "ipip", mode: "", vni: 0, port: 0, directRouting: false, mtu: 0 },
+        backend: { type: "ipip", mode: "", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" },
       },
       /backend\.type: "ipip" carries IPv4 alone, and CIDR fd07::\/48 is IPv6; use gre/,
     ],
-    [{ backend: { type: "gre", mode: "x", vni: 0, port: 0, directRouting: false, mtu: 0 } }, /backend\.mode: "x"/],
     [
-      { backend: { type: "udp", mode: "", vni: 0, port: 0, directRouting: false, mtu: 0 } },
-      /backend\.type: "udp" is unknown; use vxlan, gre, ipip, wireguard or host-gw/,
+      { backend: { type: "gre", mode: "x", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" } },
+      /backend\.mode: "x"/,
     ],
-    [{ backend: { type: "vxlan", mode: "x", vni: 0, port: 0, directRouting: false, mtu: 0 } }, /backend\.mode: "x"/],
-    [{ backend: { type: "vxlan", mode: "flow", vni: 1 << 24, port: 0, directRouting: false, mtu: 0 } }, /backend\.vni/],
     [
-      { backend: { type: "vxlan", mode: "flow", vni: 1, port: 0, directRouting: false, mtu: 0 } },
+      { backend: { type: "udp", mode: "", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" } },
+      /backend\.type: "udp" is unknown; use vxlan, gre, ipip, wireguard, ovs or host-gw/,
+    ],
+    [
+      { backend: { type: "vxlan", mode: "x", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" } },
+      /backend\.mode: "x"/,
+    ],
+    [
+      { backend: { type: "vxlan", mode: "flow", vni: 1 << 24, port: 0, directRouting: false, mtu: 0, tunnel: "" } },
+      /backend\.vni/,
+    ],
+    [
+      { backend: { type: "vxlan", mode: "flow", vni: 1, port: 0, directRouting: false, mtu: 0, tunnel: "" } },
       /vni: 1 is used by network "default"/,
     ],
-    [{ backend: { type: "vxlan", mode: "flow", vni: 0, port: 70000, directRouting: false, mtu: 0 } }, /backend\.port/],
-    [{ backend: { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 1 } }, /backend\.mtu: 1/],
     [
-      { backend: { type: "vxlan", mode: "static", vni: 0, port: 4790, directRouting: false, mtu: 0 } },
+      { backend: { type: "vxlan", mode: "flow", vni: 0, port: 70000, directRouting: false, mtu: 0, tunnel: "" } },
+      /backend\.port/,
+    ],
+    [
+      { backend: { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 1, tunnel: "" } },
+      /backend\.mtu: 1/,
+    ],
+    [
+      { backend: { type: "vxlan", mode: "static", vni: 0, port: 4790, directRouting: false, mtu: 0, tunnel: "" } },
       /serves network "default" in mode flow/,
     ],
   ];

@@ -5,7 +5,7 @@ import { type FakeNode, Testbed } from "./testbed.ts";
 const BACKENDS = ["vxlan/flow", "vxlan/static", "gre/flow", "ipip/flow", "host-gw"];
 
 function backend(type: string, change: Partial<Backend__Output> = {}): Backend__Output {
-  return { type, mode: "", vni: 0, port: 0, directRouting: false, mtu: 0, ...change };
+  return { type, mode: "", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "", ...change };
 }
 
 async function start(names: readonly string[], options: { controllers?: number } = {}) {

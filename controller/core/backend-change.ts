@@ -55,8 +55,8 @@ function withVni(
   wanted: BackendRecord,
   asked: { readonly vni: number },
 ): BackendRecord {
-  const { type, mode, port, vni } = network.backend;
-  const stays = wanted.type === type && wanted.mode === mode && wanted.port === port;
+  const { type, mode, tunnel, port, vni } = network.backend;
+  const stays = wanted.type === type && wanted.mode === mode && wanted.tunnel === tunnel && wanted.port === port;
   if (!stays) return withFreeVni(wanted, state.networks.values(), asked);
   const others = [...state.networks.values()].filter(({ name }) => name !== network.name);
   const known = asked.vni || vni;

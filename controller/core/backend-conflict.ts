@@ -19,22 +19,19 @@ export function withFreeVni(
   networks: Iterable<Network>,
   asked: { readonly vni?: number },
 ): BackendRecord {
+  const inUse = [...networks].flatMap(uses);
+  refuseSharedPort(backend, inUse);
   if (backend.type === "host-gw" || (backend.type === "gre" && backend.mode === "flow")) return backend;
-  const used = [...networks].flatMap(uses);
-  const crossing = used.find(({ backend: other }) => other.port === backend.port && other.type !== backend.type);
-  if (backend.port !== 0 && crossing !== undefined) {
-    const why = `serves network "${crossing.name}", which is of type ${crossing.backend.type}; choose another port`;
-    return invalid("backend.port", backend.port, why);
-  }
   if (backend.type === "wireguard") return backend; // networks of one port share a device and its peers
-  const others = used.filter(
+  const others = inUse.filter(
     ({ backend: other }) =>
-      other.port === backend.port &&
+      (other.port === backend.port || backend.type === "ovs") &&
       other.type === backend.type &&
+      other.tunnel === backend.tunnel &&
       (backend.type !== "gre" || other.mode === backend.mode),
   );
   const mixed = others.find((other) => other.backend.mode !== backend.mode);
-  if (mixed !== undefined) return refuseMixed(backend, mixed);
+  if (mixed !== undefined && backend.type !== "ovs") return refuseMixed(backend, mixed);
   if (backend.type === "ipip") return backend;
   const taken = new Map(others.map((other) => [other.backend.vni, other.name]));
   let { vni } = backend;
@@ -43,6 +40,16 @@ export function withFreeVni(
   const where = backend.type === "vxlan" ? ` on port ${backend.port}` : "";
   if (holder !== undefined) invalid("backend.vni", vni, `is used by network "${holder}"${where}; choose another or 0`);
   return { ...backend, vni };
+}
+
+/** Open vSwitch and the kernel's own VXLAN cannot both have a UDP port, nor VXLAN and Geneve. */
+function refuseSharedPort(backend: BackendRecord, inUse: readonly Use[]): void {
+  const kind = ({ type, tunnel }: BackendRecord) => (tunnel === undefined ? type : `${type} ${tunnel}`);
+  for (const { name, backend: other } of inUse) {
+    if (backend.port === 0 || other.port !== backend.port || kind(other) === kind(backend)) continue;
+    const why = `serves network "${name}", which is of type ${kind(other)}; choose another port`;
+    invalid("backend.port", backend.port, why);
+  }
 }
 
 function uses({ name, backend, previous }: Network): Use[] {

@@ -33,12 +33,14 @@ export interface NetworkRecord {
 }
 
 export interface BackendRecord {
-  readonly type: "vxlan" | "gre" | "ipip" | "wireguard" | "host-gw";
-  /** Absent for wireguard and host-gw. */
-  readonly mode?: "flow" | "static";
-  /** Of vxlan, and the key of gre in static mode; 0 for the others. */
+  readonly type: "vxlan" | "gre" | "ipip" | "wireguard" | "ovs" | "host-gw";
+  /** Absent for wireguard and host-gw; "both" for ovs alone. */
+  readonly mode?: "flow" | "static" | "both";
+  /** Of ovs alone. */
+  readonly tunnel?: "gre" | "vxlan" | "geneve";
+  /** Of vxlan and ovs, and the key of gre in static mode; 0 for the others. */
   readonly vni: number;
-  /** UDP, of vxlan and wireguard; 0 for the others. */
+  /** UDP, of vxlan and wireguard, and of ovs unless its tunnels are GRE; 0 for the others. */
   readonly port: number;
   readonly directRouting: boolean;
   /** 0: computed by the node. */
@@ -158,6 +160,7 @@ export function checkNetwork(value: object): NetworkRecord {
 
 const DEFAULT_SUBNET_LENGTH = { 4: 24, 6: 64 } as const;
 const DEFAULT_PORT = { flow: 4790, static: 8472, wireguard: 51820 } as const;
+const DEFAULT_OVS_PORT = { gre: 0, vxlan: 4789, geneve: 6081 } as const;
 
 /** Reads the backend of a network with those CIDRs; fills defaults. @throws RequestError */
 export function checkBackend(value: object, cidrs: readonly Prefix[]): BackendRecord {
@@ -174,11 +177,15 @@ export function backendName({ type, mode }: BackendRecord): string {
   return mode === undefined ? type : `${type}/${mode}`;
 }
 
+function isType(text: unknown): text is BackendRecord["type"] {
+  return ["vxlan", "gre", "ipip", "wireguard", "ovs", "host-gw"].includes(text as string);
+}
+
 function readBackend(source: Record<string, unknown>): BackendRecord {
   const type = source.type || "vxlan";
-  if (type !== "vxlan" && type !== "gre" && type !== "ipip" && type !== "wireguard" && type !== "host-gw") {
-    return invalid("backend.type", type, "is unknown; use vxlan, gre, ipip, wireguard or host-gw");
-  }
+  if (!isType(type))
+    return invalid("backend.type", type, "is unknown; use vxlan, gre, ipip, wireguard, ovs or host-gw");
+  if (type !== "ovs" && source.tunnel) return invalid("backend.tunnel", source.tunnel, `is for type ovs, not ${type}`);
   const mtu = checkInteger("backend.mtu", source.mtu ?? 0, 0, 65535);
   if (mtu !== 0 && mtu < 576) invalid("backend.mtu", mtu, "is less than 576; use 0 to have it computed");
   const directRouting = source.directRouting === true;
@@ -187,6 +194,7 @@ function readBackend(source: Record<string, unknown>): BackendRecord {
     const port = checkInteger("backend.port", source.port || DEFAULT_PORT.wireguard, 1, 65535);
     return { type, vni: 0, port, directRouting, mtu };
   }
+  if (type === "ovs") return { ...checkOvs(source), directRouting, mtu };
   const mode = source.mode || "flow";
   if (mode !== "flow" && mode !== "static") return invalid("backend.mode", mode, "is unknown; use flow or static");
   const vni = checkInteger("backend.vni", source.vni || 1, 1, 0xffffff);
@@ -199,6 +207,23 @@ function readBackend(source: Record<string, unknown>): BackendRecord {
     port: checkInteger("backend.port", source.port || DEFAULT_PORT[mode], 1, 65535),
     directRouting,
     mtu,
+  };
+}
+
+function checkOvs(source: Record<string, unknown>): Omit<BackendRecord, "directRouting" | "mtu"> {
+  const mode = source.mode || "flow";
+  if (mode !== "flow" && mode !== "static" && mode !== "both")
+    return invalid("backend.mode", mode, "is unknown; use flow, static or both");
+  const tunnel = source.tunnel || "vxlan";
+  if (tunnel !== "gre" && tunnel !== "vxlan" && tunnel !== "geneve")
+    return invalid("backend.tunnel", tunnel, "is unknown; use gre, vxlan or geneve");
+  const port = checkInteger("backend.port", source.port || DEFAULT_OVS_PORT[tunnel], 0, 65535);
+  return {
+    type: "ovs",
+    mode,
+    tunnel,
+    vni: checkInteger("backend.vni", source.vni || 1, 1, 0xffffff),
+    port: tunnel === "gre" ? 0 : port,
   };
 }
 

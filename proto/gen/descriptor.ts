@@ -492,6 +492,10 @@ export const descriptor = {
         "mtu": {
          "type": "uint32",
          "id": 6
+        },
+        "tunnel": {
+         "type": "string",
+         "id": 7
         }
        }
       },

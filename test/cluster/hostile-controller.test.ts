@@ -18,7 +18,7 @@ const NETWORK: Network__Output = {
   cidrs: CIDRS,
   ipv4SubnetLength: 24,
   ipv6SubnetLength: 64,
-  backend: { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 0 },
+  backend: { type: "vxlan", mode: "flow", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" },
   masquerade: true,
   createdAt: 1,
   generation: 0,

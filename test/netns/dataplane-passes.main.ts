@@ -23,7 +23,7 @@ const networks =
     : [
         network("a", {
           cidrs: ["10.244.0.0/16", "fd00:244::/48"],
-          backend: { ...type, vni: 0, port: 0, directRouting: false, mtu: 0 },
+          backend: { ...type, vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" },
         }),
       ];
 const subnets = peers.map((peer) => subnet(peer.subnet, `node ${peer.address}`, { addresses: [peer.address] }));

@@ -24,6 +24,8 @@ export interface Setup {
   readonly underlay: readonly (4 | 6)[];
   readonly cidrs: readonly string[];
   readonly masquerade?: boolean;
+  /** "eth0" when absent. */
+  readonly device?: string;
 }
 
 export const underlayAddress = (family: 4 | 6, i: number) => (family === 4 ? `192.0.2.${i}` : `2001:db8::${i}`);
@@ -39,7 +41,7 @@ export function stateOf(node: NodeName, setup: Setup, nodes: readonly NodeName[]
 export function inputOf(node: NodeName, setup: Setup, nodes: readonly NodeName[]): OverlayInput {
   const i = NODES[node];
   const own = setup.underlay.map((family) => `${underlayAddress(family, i)}/${family === 4 ? 24 : 64}`);
-  const underlay = parseUnderlay("eth0", 1500, own);
+  const underlay = parseUnderlay(setup.device ?? "eth0", 1500, own);
   const spec = { name: "pods", cidrs: setup.cidrs, backend: setup.backend, masquerade: setup.masquerade ?? false };
   const networks = parseNetworks([spec]).accepted;
   const leases = parseLeases([{ network: "pods", subnets: subnets(setup, i) }], { networks, underlay }).accepted;

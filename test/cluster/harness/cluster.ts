@@ -27,6 +27,8 @@ export interface ClusterOptions {
   readonly mtu?: number;
   /** Families of the underlay; both when absent. */
   readonly families?: readonly Family[];
+  /** Called when the nodes are there, before anything runs on them. */
+  readonly prepare?: (underlay: Underlay) => Promise<void>;
   /** Told what happens, one line each. */
   readonly progress?: (line: string) => void;
 }
@@ -190,6 +192,7 @@ export async function startCluster(owner: Owner, options: ClusterOptions): Promi
   const { nodes, progress = () => {}, store = "embedded", mtu } = options;
   const underlay = await startUnderlay(owner, nodes, mtu, options.families);
   progress(`${nodes} nodes, each a network and mount namespace, joined by a bridge in another`);
+  await options.prepare?.(underlay);
   const cluster = new Cluster(underlay, await createAuthority(owner), options);
   if (store === "etcd") await cluster.startEtcd();
   await cluster.startController();

@@ -8,6 +8,7 @@ export interface Backend {
   'port'?: (number);
   'directRouting'?: (boolean);
   'mtu'?: (number);
+  'tunnel'?: (string);
 }
 
 export interface Backend__Output {
@@ -17,4 +18,5 @@ export interface Backend__Output {
   'port': (number);
   'directRouting': (boolean);
   'mtu': (number);
+  'tunnel': (string);
 }
