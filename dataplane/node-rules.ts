@@ -26,24 +26,29 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
     for (const backend of backendsOf(network)) {
       if (backend.type === "host-gw") continue;
       const key = tunnelUse(backend);
-      const tunnel = tunnels.get(key) ?? { formats: new Set(), peers: new Set(), sources: [] };
-      if (backend.type !== "wireguard" && backend.type !== "ovs") tunnel.formats.add(innerFormat(backend));
+      const tunnel = tunnels.get(key) ?? { formats: new Set(), peers: new Set() };
+      const format = innerFormat(backend);
+      if (format !== undefined) tunnel.formats.add(format);
       tunnels.set(key, tunnel);
       its.add(tunnel);
     }
   }
+  const subnetsAt = new Map<Address, Prefix[]>();
   for (const { network, addresses, subnet } of peers) {
-    for (const tunnel of tunnelsOf.get(network) ?? []) {
-      for (const address of addresses) {
-        tunnel.peers.add(address);
-        tunnel.sources.push([address, subnet]);
-      }
+    for (const address of addresses) {
+      const subnets = subnetsAt.get(address);
+      if (subnets === undefined) subnetsAt.set(address, [subnet]);
+      else subnets.push(subnet);
+      for (const tunnel of tunnelsOf.get(network) ?? []) tunnel.peers.add(address);
     }
   }
-  const known = [...tunnels].map(([tunnel, { formats, peers, sources }]) => ({
+  // Of all networks: what a pod sends to a pod of another network goes through the tunnel of that one.
+  const sourcesOf = (addresses: ReadonlySet<Address>) =>
+    [...addresses].flatMap((address) => (subnetsAt.get(address) ?? []).map((subnet) => [address, subnet] as const));
+  const known = [...tunnels].map(([tunnel, { formats, peers }]) => ({
     tunnel,
     peers: [...peers],
-    ...(formats.size > 0 && { inner: { formats: [...formats], sources } }),
+    ...(formats.size > 0 && { inner: { formats: [...formats], sources: sourcesOf(peers) } }),
   }));
   const prefix = `${owner}overlay_`;
   const ownSubnets = masquerading.flatMap(subnetsOf);
@@ -82,16 +87,14 @@ interface Tunnel {
   /** None where the tunnel itself knows who may send what: WireGuard's keys, Open vSwitch's flows. */
   readonly formats: Set<InnerFormat>;
   readonly peers: Set<Address>;
-  readonly sources: (readonly [Address, Prefix])[];
 }
 
-function innerFormat({
-  type,
-  mode,
-}: Extract<OverlayBackend, { readonly type: "vxlan" | "gre" | "ipip" }>): InnerFormat {
-  if (type === "ipip") return "ip";
-  if (type === "gre") return mode === "flow" ? "gre" : "gre-keyed";
-  return mode === "flow" ? "gpe" : "ethernet";
+/** Undefined where the tunnel itself knows who may send what. Open vSwitch shares the protocol GRE with others, and so their rules. */
+function innerFormat(backend: Exclude<OverlayBackend, { readonly type: "host-gw" }>): InnerFormat | undefined {
+  if (backend.type === "ipip") return "ip";
+  if (backend.type === "gre") return backend.mode === "flow" ? "gre" : "gre-keyed";
+  if (backend.type === "vxlan") return backend.mode === "flow" ? "gpe" : "ethernet";
+  return backend.type === "ovs" && backend.tunnel === "gre" ? "gre-ethernet" : undefined;
 }
 
 /** Brings the table to rulesets. Writes nothing when it says all this already. @throws NftError */

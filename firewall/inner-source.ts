@@ -13,13 +13,18 @@ export interface InnerSource {
 /**
  * Where the inner IP packet is, by its family: what tells that it is one, and where its source address begins, in bits
  * from the start of the transport header. VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe: next protocol, no Ethernet), VXLAN
- * (RFC 7348), GRE without options and with a key (RFC 2784, RFC 2890), and IP in IP (RFC 2003).
+ * (RFC 7348), GRE without options and with a key (RFC 2784, RFC 2890), Ethernet in GRE with a key (Open vSwitch), and IP
+ * in IP (RFC 2003).
  */
 const FORMATS = {
   gpe: { 4: { when: "@th,88,8 1", at: 224 }, 6: { when: "@th,88,8 2", at: 192 } },
   ethernet: { 4: { when: "@th,224,16 0x800", at: 336 }, 6: { when: "@th,224,16 0x86dd", at: 304 } },
   gre: { 4: { when: "@th,0,32 0x800", at: 128 }, 6: { when: "@th,0,32 0x86dd", at: 96 } },
   "gre-keyed": { 4: { when: "@th,0,32 0x20000800", at: 160 }, 6: { when: "@th,0,32 0x200086dd", at: 128 } },
+  "gre-ethernet": {
+    4: { when: "@th,0,32 0x20006558 @th,160,16 0x800", at: 272 },
+    6: { when: "@th,0,32 0x20006558 @th,160,16 0x86dd", at: 240 },
+  },
   ip: { 4: { when: "", at: 96 }, 6: undefined },
 } as const satisfies Record<string, Record<Family, { readonly when: string; readonly at: number } | undefined>>;
 export type InnerFormat = keyof typeof FORMATS;
