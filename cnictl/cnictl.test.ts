@@ -8,9 +8,7 @@ import { createInterface } from "node:readline";
 import { credentials } from "@grpc/grpc-js";
 import t from "tap";
 import { eventually } from "../test/netns/harness/eventually.ts";
-import { cnictl, joinNode, startCnictl, startController, stop } from "./testdata/live.ts";
-
-// Each run of cnictl starts Node.js and transpiles: half a second, and several on a busy machine.
+import { CNICTL, cnictl, joinNode, startCnictl, startController, stop } from "./testdata/live.ts";
 
 /** Where nobody listens, on an address of its own: a free port of 127.0.0.1 may be somebody else's a moment later. */
 function freeAddress(): string {
@@ -202,7 +200,7 @@ t.test("one controller, two nodes: everything that cnictl shows and changes", as
         [
           "--norc",
           "-c",
-          `${script}\ncnictl() { "${process.execPath}" --import=tsx cnictl/main.ts "$@"; }\nCOMP_LINE=$1 COMP_POINT=\${#1}\n_cnictl\nprintf '%s\\n' "\${COMPREPLY[@]}"`,
+          `${script}\ncnictl() { ${CNICTL.join(" ")} "$@"; }\nCOMP_LINE=$1 COMP_POINT=\${#1}\n_cnictl\nprintf '%s\\n' "\${COMPREPLY[@]}"`,
           "bash",
           line,
         ],

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import t from "tap";
 import { type KernelState, renderPlain } from "./dump.ts";
 import { renderKernelState } from "./dump-text.ts";
+import { CNICTL as PROGRAM } from "./testdata/live.ts";
 
 const TESTDATA = join(import.meta.dirname, "testdata");
-const NODE = `"${process.execPath}" --import=tsx`;
-const CNICTL = `${NODE} "${join(import.meta.dirname, "main.ts")}"`;
+const CNICTL = PROGRAM.join(" ");
 
 /** The operational state and carrier of a link settle a little after it is up. */
 function settled(text: string): string {
