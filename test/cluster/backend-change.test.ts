@@ -25,7 +25,7 @@ const WAYS: readonly Way[] = [
   {
     settings: ["backend=vxlan", "mode=static"],
     route: /via 10\.244\.\d+\.0 dev pwvx1 .*onlink/,
-    devices: /^pwvx1$/,
+    devices: /^(pwvx1(-6)?\s*){2}$/,
   },
   { settings: ["backend=host-gw"], route: /via 192\.168\.77\.\d+ dev eth0/, devices: /^$/ },
   FLOW,

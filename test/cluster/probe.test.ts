@@ -174,7 +174,7 @@ const OTHERS = [
   { backend: "gre", mode: "static", largest: 1372 },
   { backend: "ipip", mode: "flow", largest: 1380 },
 ] as const;
-for (const { backend, mode, largest } of OTHERS) {
+for (const { backend, mode, largest } of process.env.PODWIRE_TEST_LONG === "1" ? OTHERS : []) {
   t.test(`F7: a black hole under ${backend}/${mode}, seen through the tunnel as pods see it`, async (t) => {
     const node = await startNode(t);
     const { stderr } = await node.run(["ip", "link", "add", "probe0", "type", backend, ...PROBING[backend]]);
