@@ -1,6 +1,6 @@
 import t from "tap";
 import { eventually } from "../netns/harness/eventually.ts";
-import type { Node } from "../netns/harness/node.ts";
+import { lackingFeatures } from "../netns/harness/full-kernel.ts";
 import { startCluster } from "./harness/cluster.ts";
 
 /** A network each, and what its tunnels put around a packet. Kinds of devices that a kernel may lack are named. */
@@ -13,18 +13,12 @@ const NETWORKS = [
   { name: "hostgw", backend: "host-gw", mode: undefined, headers: "", bytes: 0 },
 ] as const;
 
-async function lacks(node: Node, kind: string | undefined): Promise<boolean> {
-  if (kind === undefined) return false;
-  const said = await node.sh(`ip link add probe0 type ${kind} external 2>&1 && ip link del probe0 || true`);
-  return /Unknown device type|not supported/.test(said);
-}
-
 t.test("F7: in a network of each backend pods, routes and what cnictl says follow the underlay's MTU", async (t) => {
   const cluster = await startCluster(t, { nodes: 2, agentFlags: ["--resync-interval=3600"] });
   const node = cluster.node(0);
   const networks = [];
   for (const [i, network] of NETWORKS.entries()) {
-    if (await lacks(node, "kind" in network ? network.kind : undefined)) continue;
+    if ("kind" in network && lackingFeatures().includes(network.kind)) continue;
     networks.push(network);
     const { name, backend, mode } = network;
     if (name === "default") continue;

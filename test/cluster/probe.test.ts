@@ -5,11 +5,10 @@ import { inNetns } from "../../kernel/netns.ts";
 import { getLink } from "../../kernel/rtnetlink/link.ts";
 import { openRoute } from "../../kernel/rtnetlink/socket.ts";
 import { eventually } from "../netns/harness/eventually.ts";
-import { type Node, startNode } from "../netns/harness/node.ts";
+import { needs } from "../netns/harness/full-kernel.ts";
+import type { Node } from "../netns/harness/node.ts";
 import { type Cluster, startCluster } from "./harness/cluster.ts";
 
-/** What `ip link add` needs beside the kind. */
-const PROBING = { vxlan: ["id", "9", "dstport", "9"], gre: ["external"], ipip: ["external"] } as const;
 const OFTEN = "--probe-interval=0.5";
 
 /** What `cnictl status` complains of, once it matches. */
@@ -175,25 +174,23 @@ const OTHERS = [
   { backend: "ipip", mode: "flow", largest: 1380 },
 ] as const;
 for (const { backend, mode, largest } of process.env.PODWIRE_TEST_LONG === "1" ? OTHERS : []) {
-  t.test(`F7: a black hole under ${backend}/${mode}, seen through the tunnel as pods see it`, async (t) => {
-    const node = await startNode(t);
-    const { stderr } = await node.run(["ip", "link", "add", "probe0", "type", backend, ...PROBING[backend]]);
-    if (/Unknown device type|not supported/i.test(stderr)) {
-      t.comment(`this kernel has no ${backend}: ${stderr}`);
-      return;
-    }
-    const cluster = await startCluster(t, {
-      nodes: 2,
-      agentFlags: [OFTEN],
-      controllerFlags: [`--network-backend=${backend}`, `--network-mode=${mode}`],
-    });
-    await cluster.underlay.hub.sh(`nft 'add table bridge fault; add chain bridge fault forward { type filter hook forward priority 0; };
+  t.test(
+    `F7: a black hole under ${backend}/${mode}, seen through the tunnel as pods see it`,
+    needs(backend),
+    async (t) => {
+      const cluster = await startCluster(t, {
+        nodes: 2,
+        agentFlags: [OFTEN],
+        controllerFlags: [`--network-backend=${backend}`, `--network-mode=${mode}`],
+      });
+      await cluster.underlay.hub.sh(`nft 'add table bridge fault; add chain bridge fault forward { type filter hook forward priority 0; };
       add rule bridge fault forward oifname "up1" ip length > 1400 drop'`);
-    const text = await complains(cluster, /node-1 → node-2 default IPv4: packets over/);
-    t.match(text, new RegExp(`packets over ${largest} bytes vanish`));
-    await cluster.underlay.hub.sh("nft delete table bridge fault");
-    await cluster.converged(2);
-  });
+      const text = await complains(cluster, /node-1 → node-2 default IPv4: packets over/);
+      t.match(text, new RegExp(`packets over ${largest} bytes vanish`));
+      await cluster.underlay.hub.sh("nft delete table bridge fault");
+      await cluster.converged(2);
+    },
+  );
 }
 
 t.test("S7: a pod gets no answer from its own node or another one, and learns nothing", async (t) => {

@@ -1,5 +1,6 @@
 import t from "tap";
 import { addressOf, attach } from "./bridge-fixture.ts";
+import { lackingFeatures } from "./harness/full-kernel.ts";
 import type { Node } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 import { startUnderlay, type Underlay } from "./harness/underlay.ts";
@@ -23,15 +24,6 @@ function meshConf(underlay: Underlay, { type, mode }: Setup, count: number) {
     ];
   });
   return { type, cniVersion: "1.1.0", name: "mesh", mesh: { mode, peers } };
-}
-
-async function lacks(node: Node, kinds: readonly string[]): Promise<boolean> {
-  for (const kind of kinds) {
-    const words = kind === "vxlan" ? "external dstport 9" : "external";
-    const said = await node.sh(`ip link add probe0 type ${kind} ${words} 2>&1 && ip link del probe0 || true`);
-    if (/Unknown device type|not supported/.test(said)) return true;
-  }
-  return false;
 }
 
 /** Sends a megabyte over TCP and returns how much of it the other pod says has come. */
@@ -59,7 +51,7 @@ for (const setup of SETUPS) {
     async (t) => {
       const underlay = await startUnderlay(t, 3);
       const [here, , third] = underlay.nodes as [Node, Node, Node];
-      if (await lacks(here, setup.kinds)) {
+      if (setup.kinds.some((kind) => lackingFeatures().includes(kind))) {
         const { json } = await here.cni("ADD", await here.pod("pod"), meshConf(underlay, setup, 2));
         t.match(json, { code: 999, msg: /this kernel has no devices of kind/ });
         return;
