@@ -70,6 +70,14 @@ export function attachmentKey(attachment: AttachmentName): string {
   return hash(attachment).slice(0, 16);
 }
 
+/**
+ * The group (IFLA_GROUP) of a network's links of ours: 31 bits of a hash, never 0. The kernel sets it in the very
+ * message that makes a link, the alias only in the next, so a link without an alias can still be told to be ours.
+ */
+export function networkGroup(network: string): number {
+  return (createHash("sha256").update(network).digest().readUInt32BE(0) >>> 1) | 0x40000000;
+}
+
 /** One call asks for several names of the same attachment. */
 const hashes = new WeakMap<AttachmentName, string>();
 

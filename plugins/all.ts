@@ -1,25 +1,25 @@
 import type { Plugin } from "../cni/plugin.ts";
-import { type BridgeMachine, thisMachine as thisBridgeMachine } from "./bridge/machine.ts";
 import { makeBridge } from "./bridge/plugin.ts";
 import { greOverlay } from "./gre-overlay/plugin.ts";
 import { type Machine as IpamMachine, thisMachine as thisIpamMachine } from "./host-local/machine.ts";
 import { makeHostLocal } from "./host-local/plugin.ts";
 import { loopback } from "./loopback/plugin.ts";
 import type { PluginName } from "./names.ts";
+import { type NodeMachine, thisMachine as thisNode } from "./node/machine.ts";
 import { vxlanOverlay } from "./vxlan-overlay/plugin.ts";
 
 /** What the plugins use of the node: of a host that stays, or of a process that makes one call. */
 export interface Machines {
-  readonly bridge: BridgeMachine;
+  readonly node: NodeMachine;
   readonly ipam: IpamMachine;
 }
 
-export const THIS_MACHINE: Machines = { bridge: thisBridgeMachine, ipam: thisIpamMachine };
+export const THIS_MACHINE: Machines = { node: thisNode, ipam: thisIpamMachine };
 
 /** All plugins, on these machines. */
-export function makePlugins({ bridge, ipam }: Machines): Readonly<Record<PluginName, Plugin>> {
+export function makePlugins({ node, ipam }: Machines): Readonly<Record<PluginName, Plugin>> {
   return {
-    bridge: makeBridge(bridge),
+    bridge: makeBridge(node),
     "host-local": makeHostLocal(ipam),
     loopback,
     "vxlan-overlay": vxlanOverlay,

@@ -3,8 +3,8 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { messageOf } from "../../cni/error.ts";
 import { JournalWriter } from "../../journal/writer.ts";
 import { type Machines, makePlugins } from "../../plugins/all.ts";
-import { makeResidentMachine as makeResidentBridgeMachine } from "../../plugins/bridge/resident.ts";
 import { makeResidentMachine as makeResidentIpamMachine } from "../../plugins/host-local/machine.ts";
+import { makeResidentMachine as makeResidentNode } from "../../plugins/node/resident.ts";
 import { checkPodNetns } from "../../plugins/pod-netns.ts";
 import { PluginHost } from "./host.ts";
 import { journalled } from "./journalled.ts";
@@ -26,10 +26,10 @@ async function serve(
     tell({ type: "log", level, message, details });
 
   const journal = new JournalWriter(path, { log: { warn: (message, details) => log("warn", message, details) } });
-  const bridge = makeResidentBridgeMachine();
+  const node = makeResidentNode();
   const ipam = makeResidentIpamMachine((message, details) => log("warn", message, details));
   let quiet: NodeJS.Timeout | undefined;
-  const machines: Machines = { bridge, ipam };
+  const machines: Machines = { node, ipam };
   const metrics = new CallMetrics(() => host.calls);
   let round = Promise.resolve();
   const host = new PluginHost({
@@ -67,7 +67,7 @@ async function serve(
     spool[Symbol.dispose]();
     clearTimeout(quiet);
     ipam[Symbol.dispose]();
-    bridge[Symbol.dispose]();
+    node[Symbol.dispose]();
     journal[Symbol.dispose]();
     tell({ type: "stopped" });
     port.close();

@@ -4,8 +4,8 @@ import { OUR_MARK } from "../../cni/delegate.ts";
 import { JournalWriter } from "../../journal/writer.ts";
 import { createNetns, currentNetns, enterNetns, type Netns } from "../../kernel/netns.ts";
 import { makePlugins } from "../../plugins/all.ts";
-import { makeResidentMachine as makeResidentBridgeMachine } from "../../plugins/bridge/resident.ts";
 import { makeResidentMachine as makeResidentIpamMachine } from "../../plugins/host-local/machine.ts";
+import { makeResidentMachine as makeResidentNode } from "../../plugins/node/resident.ts";
 import { checkPodNetns } from "../../plugins/pod-netns.ts";
 import { PluginHost } from "./host.ts";
 import { journalled } from "./journalled.ts";
@@ -73,7 +73,7 @@ async function within<T>(netns: Netns, home: Netns, work: () => Promise<T>): Pro
 /** A plugin host whose files and kernel objects are nobody's. */
 class Stage implements AsyncDisposable {
   readonly #folder: string;
-  readonly #bridge = makeResidentBridgeMachine();
+  readonly #node = makeResidentNode();
   readonly #ipam = makeResidentIpamMachine(() => {});
   readonly #journal: JournalWriter;
   readonly #host: PluginHost;
@@ -83,7 +83,7 @@ class Stage implements AsyncDisposable {
     this.#journal = new JournalWriter(join(folder, "calls"), { capacity: 1 << 16, log: { warn() {} } });
     const metrics = new CallMetrics(() => 0);
     this.#host = new PluginHost({
-      plugins: makePlugins({ bridge: this.#bridge, ipam: this.#ipam }),
+      plugins: makePlugins({ node: this.#node, ipam: this.#ipam }),
       env: {},
       checkNetns: checkPodNetns,
       record: (call) => {
@@ -130,7 +130,7 @@ class Stage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ipam[Symbol.dispose]();
-    this.#bridge[Symbol.dispose]();
+    this.#node[Symbol.dispose]();
     this.#journal[Symbol.dispose]();
   }
 }

@@ -1,23 +1,22 @@
-import type { NetConf } from "../../cni/conf.ts";
 import { CniError, Code } from "../../cni/error.ts";
-import type { AddRequest, Delegator } from "../../cni/plugin.ts";
-import type { Dns, Interface, Result } from "../../cni/result.ts";
+import type { AddRequest } from "../../cni/plugin.ts";
+import type { Interface, Result } from "../../cni/result.ts";
 import { UndoStack } from "../../cni/undo.ts";
-import { atLeast } from "../../cni/version.ts";
-import { type AttachmentName, formatMark } from "../../kernel/mark.ts";
 import { isNetlinkError } from "../../kernel/netlink/error.ts";
 import { getLink, type Link } from "../../kernel/rtnetlink/link.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
+import { announce, awaitForwarding } from "../interface/announce.ts";
+import { podOf, refuseInexpressible, refuseLongNames } from "../interface/attachment.ts";
+import { awaitDad } from "../interface/dad.ts";
+import { dnsOf, ipamLease, makeResult } from "../interface/lease.ts";
+import { planAddresses } from "../interface/plan.ts";
+import { configurePod, openPod } from "../interface/pod.ts";
+import { putRules } from "../interface/rules.ts";
+import { addVeth, deleteVeth, refuseTakenNames, type Veth, type VethOrder } from "../interface/veth.ts";
+import type { NodeMachine } from "../node/machine.ts";
 import { openPodNetns } from "../pod-netns.ts";
-import { announce, awaitForwarding } from "./announce.ts";
 import { type JoinedBridge, joinBridge } from "./bridge.ts";
 import { decodeBridgeConf } from "./conf.ts";
-import { awaitDad } from "./dad.ts";
-import { type AddressPlan, planAddresses } from "./gateway.ts";
-import type { BridgeMachine } from "./machine.ts";
-import { configurePod, openPod } from "./pod.ts";
-import { addPort, deletePort, type Port, type PortOrder, refuseTakenNames } from "./port.ts";
-import { putRules } from "./rules.ts";
 
 /** Where the pod's interface stands in the result: after the bridge and the host's end. */
 const POD_INTERFACE = 2;
@@ -29,7 +28,7 @@ const POD_INTERFACE = 2;
  */
 export async function add(
   { conf: netConf, attachment, delegator, log, phases }: AddRequest,
-  machine: BridgeMachine,
+  machine: NodeMachine,
 ): Promise<Result> {
   const conf = decodeBridgeConf(netConf, attachment);
   refuseInexpressible(netConf);
@@ -51,7 +50,7 @@ export async function add(
   undo.add(bridge.leave);
   const order = { attachment: name, pod: podOf(attachment.args), netns, bridge: bridge.link.index, conf };
   const port = joinPort(node, order, refuseTaken);
-  undo.add(() => deletePort(name, machine)); // ours from here on; before, it may be that of an ADD at the same moment
+  undo.add(() => deleteVeth(name, machine)); // ours from here on; before, it may be that of an ADD at the same moment
 
   phases.enter("ipam");
   const leased = await lease.take();
@@ -82,29 +81,10 @@ export async function add(
   return makeResult(interfaces, plan, dnsOf(netConf, leased));
 }
 
-/** 0.1.0 and 0.2.0 have no words for a result without addresses. */
-function refuseInexpressible({ cniVersion, ipam }: NetConf): void {
-  if (ipam !== undefined || atLeast(cniVersion, "0.3.0")) return;
-  throw new CniError(
-    Code.invalidConfig,
-    `cniVersion: "${cniVersion}" cannot express a network without addresses; add ipam or use "0.3.0" or newer`,
-  );
-}
-
-/** Names must fit into the alias by which links are known. */
-function refuseLongNames({ network, containerId, ifName }: AttachmentName): void {
-  try {
-    formatMark({ role: "veth", network, containerId, ifName });
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new CniError(Code.invalidConfig, `name: ${JSON.stringify(network)} cannot be used: ${error.message}`);
-  }
-}
-
 /** A GC or a failing ADD may just have removed a bridge that was idle, or another ADD have made the same attachment. */
-function joinPort(node: RouteSocket, order: PortOrder, refuseTaken: () => void): Port {
+function joinPort(node: RouteSocket, order: VethOrder & { readonly bridge: number }, refuseTaken: () => void): Veth {
   try {
-    return addPort(node, order);
+    return addVeth(node, order);
   } catch (error) {
     if (isNetlinkError(error, "EEXIST")) refuseTaken();
     if (getLink(node, order.bridge) !== undefined) throw error;
@@ -112,32 +92,6 @@ function joinPort(node: RouteSocket, order: PortOrder, refuseTaken: () => void):
       cause: error,
     });
   }
-}
-
-/** The addresses of the pod. `release` does nothing until they have been taken. */
-function ipamLease(
-  { ipam, raw }: NetConf,
-  delegator: Delegator,
-): { take: () => Promise<Result | undefined>; release: () => Promise<void> } {
-  let taken = false;
-  return {
-    async take() {
-      if (ipam === undefined) return undefined;
-      const result = await delegator.add(ipam.type, raw);
-      taken = true;
-      return result;
-    },
-    async release() {
-      if (ipam !== undefined && taken) await delegator.del(ipam.type, raw);
-    },
-  };
-}
-
-/** What the runtime calls the pod, for the link's alias; white space would break that. */
-function podOf(args: Readonly<Record<string, string>>): { namespace: string; name: string } | undefined {
-  const { K8S_POD_NAMESPACE: namespace, K8S_POD_NAME: name } = args;
-  if (!namespace || !name || /[\s/]/.test(namespace) || /\s/.test(name)) return undefined;
-  return { namespace, name };
 }
 
 /** Bridge and host's end; what somebody took away meanwhile is an error, not a result. */
@@ -152,14 +106,4 @@ function describeLinks({ link, withPort }: JoinedBridge, host: Link | undefined,
 
 function describe({ name, mac, mtu }: Link): Interface {
   return { name, mtu, ...(mac === undefined ? {} : { mac }) };
-}
-
-function dnsOf({ dns }: NetConf, leased: Result | undefined): Dns | undefined {
-  const said = dns !== undefined && Object.values(dns).some((value) => value !== undefined && value.length > 0);
-  return said ? dns : leased?.dns;
-}
-
-function makeResult(interfaces: readonly Interface[], plan: AddressPlan | undefined, dns: Dns | undefined): Result {
-  const { ips = [], routes = [] } = plan ?? {};
-  return { interfaces, ips, routes, ...(dns === undefined ? {} : { dns }) };
 }

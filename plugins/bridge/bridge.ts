@@ -1,6 +1,6 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { CniError, Code } from "../../cni/error.ts";
-import { formatMark, parseMark } from "../../kernel/mark.ts";
+import { formatMark, networkGroup, parseMark } from "../../kernel/mark.ts";
 import { isNetlinkError } from "../../kernel/netlink/error.ts";
 import { listAddresses } from "../../kernel/rtnetlink/address.ts";
 import { addLink, deleteLink, getLink, type Link, LinkFlag, listLinks, setLink } from "../../kernel/rtnetlink/link.ts";
@@ -8,8 +8,9 @@ import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { readSysctl, writeSysctl } from "../../kernel/sysctl.ts";
 import { localMacFromHash } from "../../net/mac.ts";
 import { type Prefix, prefixFamily } from "../../net/prefix.ts";
+import type { AddressPlan } from "../interface/plan.ts";
 import type { BridgeConf } from "./conf.ts";
-import { type AddressPlan, ensureGateway } from "./gateway.ts";
+import { ensureGateway } from "./gateway.ts";
 
 /** How many times a bridge that others make and remove at the same moment is looked for. */
 const ATTEMPTS = 5;
@@ -18,14 +19,6 @@ const ATTEMPTS = 5;
 interface EnsuredBridge {
   readonly link: Link;
   readonly created: boolean;
-}
-
-/**
- * The group (IFLA_GROUP) of a network's links of ours: 31 bits of a hash, never 0. The kernel sets it in the very
- * message that makes a link, the alias only in the next, so a link without an alias can still be told to be ours.
- */
-export function networkGroup(network: string): number {
-  return (createHash("sha256").update(network).digest().readUInt32BE(0) >>> 1) | 0x40000000;
 }
 
 /** Whether we made the bridge, for this network. */

@@ -1,8 +1,9 @@
-import { type Attachment, interfaceNameProblem } from "../../cni/attachment.ts";
+import type { Attachment } from "../../cni/attachment.ts";
 import type { NetConf } from "../../cni/conf.ts";
-import { array, boolean, type Decoder, integer, invalid, object, oneOf, optional, string } from "../../cni/decode.ts";
+import { array, boolean, type Decoder, integer, invalid, object, oneOf, optional } from "../../cni/decode.ts";
 import { CniError, Code } from "../../cni/error.ts";
-import { isGroupMac, type Mac, parseMac } from "../../net/mac.ts";
+import type { Mac } from "../../net/mac.ts";
+import { interfaceName, requestedMac } from "../interface/conf.ts";
 
 /** The bridge of a configuration that names none. */
 export const DEFAULT_BRIDGE = "cni0";
@@ -47,28 +48,6 @@ const LARGEST_MTU = 65535;
 /** 0 and 4095 are reserved by IEEE 802.1Q; here 0 stands for "none". */
 const LAST_VLAN = 4094;
 
-const interfaceName: Decoder<string> = (value, path) => {
-  const name = string(value, path);
-  const problem = interfaceNameProblem(name);
-  if (problem !== undefined) throw invalid(path, value, problem);
-  return name;
-};
-
-/** A MAC address that an interface can have; an empty text is none. */
-const interfaceMac: Decoder<Mac | undefined> = (value, path) => {
-  const text = string(value, path);
-  if (text === "") return undefined;
-  let mac: Mac;
-  try {
-    mac = parseMac(text);
-  } catch {
-    throw invalid(path, value, "is not a MAC address such as 0a:58:0a:16:00:02");
-  }
-  if (isGroupMac(mac)) throw invalid(path, value, "is a group address, which no interface may have");
-  if (mac === "00:00:00:00:00:00") throw invalid(path, value, "cannot be an interface's address");
-  return mac;
-};
-
 const vlanId = integer(1, LAST_VLAN);
 
 const vlanRange: Decoder<VlanRange> = (value, path) => {
@@ -101,9 +80,6 @@ const keys = object({
   vlanTrunk: optional(array(vlanRange), []),
   preserveDefaultVlan: optional(boolean, true),
 });
-
-const macOfArgs = object({ cni: optional(object({ mac: optional(interfaceMac) })) });
-const macOfRuntime = object({ mac: optional(interfaceMac) });
 
 /**
  * Reads and checks all keys of the plugin.
@@ -141,21 +117,4 @@ export function decodeBridgeConf(conf: NetConf, attachment: Pick<Attachment, "ar
     vlanTrunk: given.vlanTrunk,
     mac: requestedMac(conf, attachment),
   };
-}
-
-/** runtimeConfig.mac before args.cni.mac before MAC of CNI_ARGS. */
-function requestedMac(conf: NetConf, { args }: Pick<Attachment, "args">): Mac | undefined {
-  const runtime = macOfRuntime(conf.runtimeConfig, "runtimeConfig").mac;
-  const configured = macOfArgs(conf.args, "args").cni?.mac;
-  return runtime ?? configured ?? macOfCniArgs(args.MAC);
-}
-
-function macOfCniArgs(text: string | undefined): Mac | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return interfaceMac(text, "CNI_ARGS MAC");
-  } catch (error) {
-    if (error instanceof CniError) throw new CniError(Code.invalidEnvironment, error.message);
-    throw error;
-  }
 }

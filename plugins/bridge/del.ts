@@ -3,12 +3,12 @@ import type { JsonObject } from "../../cni/json.ts";
 import type { DelRequest } from "../../cni/plugin.ts";
 import type { AttachmentName } from "../../kernel/mark.ts";
 import { getLink } from "../../kernel/rtnetlink/link.ts";
-import { Attempts } from "./attempts.ts";
+import { forgetPod } from "../interface/neighbours.ts";
+import { deleteRules, whereRulesMatter } from "../interface/rules.ts";
+import { findVeth, podMac } from "../interface/veth.ts";
+import { Attempts } from "../node/attempts.ts";
+import type { NodeMachine } from "../node/machine.ts";
 import { DEFAULT_BRIDGE } from "./conf.ts";
-import type { BridgeMachine } from "./machine.ts";
-import { forgetPod } from "./neighbours.ts";
-import { findPort, podMac } from "./port.ts";
-import { deleteRules, whereRulesMatter } from "./rules.ts";
 
 /**
  * Takes the attachment away. Its link and rules are found by names that are derived from the attachment, so neither
@@ -18,7 +18,7 @@ import { deleteRules, whereRulesMatter } from "./rules.ts";
  */
 export async function del(
   { conf, attachment, delegator, log, phases }: DelRequest,
-  machine: BridgeMachine,
+  machine: NodeMachine,
 ): Promise<void> {
   const name = { network: conf.name, containerId: attachment.containerId, ifName: attachment.ifName };
   const attempts = new Attempts();
@@ -35,10 +35,10 @@ export async function del(
 async function deleteAttachedLink(
   name: AttachmentName,
   { raw, prevResult }: DelRequest["conf"],
-  machine: BridgeMachine,
+  machine: NodeMachine,
 ): Promise<void> {
   using node = machine.openNode();
-  const port = findPort(node, name);
+  const port = findVeth(node, name);
   if (port !== undefined) await machine.deleteLinks([port.index]);
   const bridge = port?.master ?? getLink(node, bridgeName(raw))?.index;
   if (bridge !== undefined) forgetPod(node, bridge, { mac: podMac(name, { mac: undefined }), result: prevResult });

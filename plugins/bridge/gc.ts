@@ -2,12 +2,12 @@ import type { GcRequest } from "../../cni/plugin.ts";
 import { attachmentKey, hostVethName, parseMark } from "../../kernel/mark.ts";
 import { getLink, type Link, listLinks } from "../../kernel/rtnetlink/link.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
-import { Attempts } from "./attempts.ts";
+import { forgetMacs } from "../interface/neighbours.ts";
+import { deleteNetworkRules, pruneRules, whereRulesMatter } from "../interface/rules.ts";
+import { listVeths, podMac } from "../interface/veth.ts";
+import { Attempts } from "../node/attempts.ts";
+import type { NodeMachine } from "../node/machine.ts";
 import { deleteEmptyBridge, isOwnBridge } from "./bridge.ts";
-import type { BridgeMachine } from "./machine.ts";
-import { forgetMacs } from "./neighbours.ts";
-import { listPorts, podMac } from "./port.ts";
-import { deleteNetworkRules, pruneRules, whereRulesMatter } from "./rules.ts";
 
 /**
  * Removes what this network's attachments left, except of the valid ones: rules, links, then (by IPAM's own GC)
@@ -17,7 +17,7 @@ import { deleteNetworkRules, pruneRules, whereRulesMatter } from "./rules.ts";
  */
 export async function gc(
   { conf, validAttachments, delegator, log, phases }: GcRequest,
-  machine: BridgeMachine,
+  machine: NodeMachine,
 ): Promise<void> {
   const attempts = new Attempts();
   const names = validAttachments.map(({ containerId, ifName }) => ({ network: conf.name, containerId, ifName }));
@@ -25,7 +25,7 @@ export async function gc(
   const links = new Set(names.map(hostVethName));
   phases.enter("link");
   using node = machine.openNode();
-  const stale = listPorts(node, conf.name).filter((link) => !links.has(link.name));
+  const stale = listVeths(node, conf.name).filter((link) => !links.has(link.name));
   await attempts.try("links", async () => {
     await machine.deleteLinks(stale.map(({ index }) => index));
     forgetPods(node, stale);

@@ -2,14 +2,14 @@ import { CniError, Code, messageOf } from "../../cni/error.ts";
 import type { StatusRequest } from "../../cni/plugin.ts";
 import { TABLE } from "../../firewall/nft-text.ts";
 import { getLink } from "../../kernel/rtnetlink/link.ts";
+import type { NodeMachine } from "../node/machine.ts";
 import { decodeBridgeConf } from "./conf.ts";
-import type { BridgeMachine } from "./machine.ts";
 
 /**
  * Whether an ADD could be served: the configuration is right, the kernel answers, and so does IPAM.
  * @throws CniError 7 for the configuration, 50 with the reason, IPAM's own codes
  */
-export async function status({ conf: netConf, delegator }: StatusRequest, machine: BridgeMachine): Promise<void> {
+export async function status({ conf: netConf, delegator }: StatusRequest, machine: NodeMachine): Promise<void> {
   const conf = decodeBridgeConf(netConf, { args: {} });
   const kind = available("netlink", () => {
     using rt = machine.openNode();

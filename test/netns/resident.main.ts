@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import t from "tap";
 import { runPlugin } from "../../cni/host.ts";
+import { ATTACHMENT_SETS } from "../../firewall/attachment-sets.ts";
 import { attachmentKey, hostVethName } from "../../kernel/mark.ts";
 import { createNamedNetns } from "../../kernel/netns.ts";
 import { openNftElements } from "../../kernel/nftables/elements.ts";
@@ -12,15 +13,14 @@ import { openRoute } from "../../kernel/rtnetlink/socket.ts";
 import { parseAddress } from "../../net/address.ts";
 import { parseMac } from "../../net/mac.ts";
 import { makePlugins, THIS_MACHINE } from "../../plugins/all.ts";
-import { makeResidentMachine } from "../../plugins/bridge/resident.ts";
-import { RULE_SETS } from "../../plugins/bridge/rules.ts";
+import { makeResidentMachine } from "../../plugins/node/resident.ts";
 import { BIN } from "./harness/node.ts";
 
 // Run by resident.test.ts.
 
 const machine = makeResidentMachine();
 t.teardown(() => machine[Symbol.dispose]());
-const resident = makePlugins({ ...THIS_MACHINE, bridge: machine });
+const resident = makePlugins({ ...THIS_MACHINE, node: machine });
 const oneShot = makePlugins(THIS_MACHINE);
 const node = openRoute();
 const elements = openNftElements();
@@ -86,7 +86,7 @@ function traces(pod: string, added: Answer): unknown[] {
   const addresses = (added.ips ?? []).map(({ address }) => address.split("/")[0] ?? "");
   return [
     ...[getLink(node, hostVethName(nameOf(pod))), getLink(inside, "eth0")].filter((link) => link !== undefined),
-    ...elements.commented(RULE_SETS, attachmentKey(nameOf(pod))),
+    ...elements.commented(ATTACHMENT_SETS, attachmentKey(nameOf(pod))),
     ...listNeighbours(node).filter(({ address }) => addresses.includes(address)),
     ...readdirSync(RESERVATIONS).filter((file) => addresses.includes(file)),
   ];
@@ -106,7 +106,7 @@ t.test(
     const pods = Array.from({ length: 110 }, makePod);
     const added = await Promise.all(pods.map((pod) => mustCall("ADD", pod)));
     t.equal(new Set(added.flatMap(({ ips = [] }) => ips.map(({ address }) => address))).size, 220);
-    t.equal(elements.list(RULE_SETS).length, 440);
+    t.equal(elements.list(ATTACHMENT_SETS).length, 440);
     const left = await Promise.all(
       pods.map(async (pod, i) => {
         await mustCall("DEL", pod);
@@ -115,7 +115,7 @@ t.test(
     );
     t.strictSame(left.flat(), []);
     t.strictSame(listLinks(node, { kind: "veth" }), []);
-    t.strictSame(elements.list(RULE_SETS), []);
+    t.strictSame(elements.list(ATTACHMENT_SETS), []);
     await Promise.all(pods.map((pod) => mustCall("DEL", pod))); // twice is as good as once
   },
 );
@@ -137,7 +137,7 @@ t.test("one pod after another; a namespace that vanished, and another host's wor
   await mustCall("ADD", pod);
   node.execute({ ...deletion(getLink(node, hostVethName(nameOf(pod)))?.index ?? 0) });
   await mustCall("DEL", pod);
-  t.strictSame(elements.commented(RULE_SETS, attachmentKey(nameOf(pod))), []);
+  t.strictSame(elements.commented(ATTACHMENT_SETS, attachmentKey(nameOf(pod))), []);
 });
 
 /** RTM_DELLINK */
@@ -174,8 +174,8 @@ t.test("an address that a lost DEL left in the table is taken over by the next p
   const again = makePod();
   const conf = { ...CONF, args: { cni: { ips: [address] } } };
   t.equal((await mustCall("ADD", again, conf)).ips?.[0]?.address, ips[0]?.address);
-  t.strictSame(elements.commented(RULE_SETS, "lost"), []);
-  t.equal(elements.commented(RULE_SETS, attachmentKey(nameOf(again))).length, 4);
+  t.strictSame(elements.commented(ATTACHMENT_SETS, "lost"), []);
+  t.equal(elements.commented(ATTACHMENT_SETS, attachmentKey(nameOf(again))).length, 4);
   await mustCall("DEL", again);
   nft.run("delete chain inet podwire network_other");
 });
@@ -229,7 +229,7 @@ t.test("GC of 250 pods that nobody detached removes them together, and keeps the
     listLinks(node, { kind: "veth" }).map(({ name }) => name),
     [hostVethName(nameOf(valid))],
   );
-  t.equal(elements.list(RULE_SETS).length, 4);
+  t.equal(elements.list(ATTACHMENT_SETS).length, 4);
   await mustCall("GC", valid, collect([]));
   t.strictSame(listLinks(node, { kind: "veth" }), []);
   t.equal(getLink(node, "cni0"), undefined);

@@ -3,8 +3,8 @@ import type { IpConfig } from "../../cni/result.ts";
 import { listAddresses } from "../../kernel/rtnetlink/address.ts";
 import { RtnlGroup } from "../../kernel/rtnetlink/monitor.ts";
 import { prefixFamily } from "../../net/prefix.ts";
+import { until } from "../node/until.ts";
 import type { PodEnd } from "./pod.ts";
-import { until } from "./until.ts";
 
 /** As the reference plugin; RFC 4862 with the kernel's defaults takes one to two seconds. */
 const LIMIT_MS = 10_000;

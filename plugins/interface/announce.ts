@@ -2,8 +2,8 @@ import { getLink, type Link, setLink } from "../../kernel/rtnetlink/link.ts";
 import { RtnlGroup } from "../../kernel/rtnetlink/monitor.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import type { Mac } from "../../net/mac.ts";
+import { until } from "../node/until.ts";
 import type { PodEnd } from "./pod.ts";
-import { until } from "./until.ts";
 
 /** BR_STATE_FORWARDING, <linux/if_bridge.h>. */
 const FORWARDING = 3;

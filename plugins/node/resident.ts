@@ -1,3 +1,4 @@
+import { ATTACHMENT_SETS } from "../../firewall/attachment-sets.ts";
 import { NetlinkError } from "../../kernel/netlink/error.ts";
 import { openNftElementIndex } from "../../kernel/nftables/element-index.ts";
 import type { NftElements } from "../../kernel/nftables/elements.ts";
@@ -5,8 +6,7 @@ import { type Nft, openNft } from "../../kernel/nftables/nft.ts";
 import { type NftProbe, openNftProbe } from "../../kernel/nftables/probe.ts";
 import { openLinkRemover } from "../../kernel/rtnetlink/removal.ts";
 import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
-import type { BridgeMachine } from "./machine.ts";
-import { RULE_SETS } from "./rules.ts";
+import type { NodeMachine } from "./machine.ts";
 
 export interface ResidentOptions {
   /** How many removals of links may wait in the kernel at once, each in a thread of libuv's pool. */
@@ -18,11 +18,11 @@ export interface ResidentOptions {
  * after a removal, 12 ms), an attachment's elements are found without listing, and DELs of the same moment remove their
  * links together. All in the namespace of the thread that opens it; disposing gives everything back.
  */
-export function makeResidentMachine({ removalThreads }: ResidentOptions = {}): BridgeMachine & Disposable {
+export function makeResidentMachine({ removalThreads }: ResidentOptions = {}): NodeMachine & Disposable {
   const node = new Kept(openRoute);
   const nft = new Kept(openNft);
   const probe = new Kept(openNftProbe);
-  const elements = new Kept(() => openNftElementIndex(RULE_SETS));
+  const elements = new Kept(() => openNftElementIndex(ATTACHMENT_SETS));
   const remover = openLinkRemover(removalThreads === undefined ? {} : { threads: removalThreads });
   const shared = {
     node: shareRoute(node),

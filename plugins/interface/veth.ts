@@ -1,23 +1,31 @@
 import { createHash } from "node:crypto";
 import { CniError, Code } from "../../cni/error.ts";
-import { type AttachmentName, formatMark, hostVethName, parseMark } from "../../kernel/mark.ts";
+import { type AttachmentName, formatMark, hostVethName, networkGroup, parseMark } from "../../kernel/mark.ts";
 import type { Netns } from "../../kernel/netns.ts";
 import { createLink, deleteLink, getLink, type Link, listLinks, setLink } from "../../kernel/rtnetlink/link.ts";
 import type { BridgePort } from "../../kernel/rtnetlink/link-kinds/bridge-port.ts";
 import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { setIpv6Conf } from "../../kernel/sysctl.ts";
 import { localMacFromHash, type Mac } from "../../net/mac.ts";
-import { networkGroup } from "./bridge.ts";
-import type { BridgeConf } from "./conf.ts";
-import type { BridgeMachine } from "./machine.ts";
+import type { NodeMachine } from "../node/machine.ts";
 
-export interface PortOrder {
+export interface VethOptions {
+  /** Bytes, of both ends. */
+  readonly mtu?: number | undefined;
+  /** Of the pod's end. */
+  readonly mac?: Mac | undefined;
+  /** Of the bridge's port. */
+  readonly hairpinMode?: boolean;
+  readonly portIsolation?: boolean;
+}
+
+export interface VethOrder {
   readonly attachment: AttachmentName;
   readonly pod: { readonly namespace: string; readonly name: string } | undefined;
   readonly netns: Netns;
-  /** Index of the bridge. */
-  readonly bridge: number;
-  readonly conf: Pick<BridgeConf, "mtu" | "mac" | "hairpinMode" | "portIsolation">;
+  /** Index of the bridge whose port the host's end is, if any. */
+  readonly bridge?: number;
+  readonly conf: VethOptions;
 }
 
 /**
@@ -26,8 +34,8 @@ export interface PortOrder {
  */
 const QUEUES = 1;
 
-/** What addPort made. */
-export interface Port {
+/** What addVeth made. */
+export interface Veth {
   /** Of the host's end. */
   readonly index: number;
   /** Of the pod's end, in the pod's namespace. */
@@ -43,7 +51,7 @@ export interface Port {
  * from the attachment, so nothing (udev's MACAddressPolicy) replaces them.
  * @throws NetlinkError EEXIST when either name is taken, ENODEV when the bridge is gone
  */
-export function addPort(rt: RouteSocket, { attachment, pod, netns, bridge, conf }: PortOrder): Port {
+export function addVeth(rt: RouteSocket, { attachment, pod, netns, bridge, conf }: VethOrder): Veth {
   const mac = podMac(attachment, conf);
   const name = hostVethName(attachment);
   const { index, mtu, peerIndex } = createLink(rt, {
@@ -75,12 +83,12 @@ export function addPort(rt: RouteSocket, { attachment, pod, netns, bridge, conf 
 }
 
 /** What of the port is not as the kernel makes it. */
-function portFlags({ hairpinMode: hairpin, portIsolation: isolated }: PortOrder["conf"]): BridgePort | undefined {
+function portFlags({ hairpinMode: hairpin, portIsolation: isolated }: VethOrder["conf"]): BridgePort | undefined {
   return hairpin || isolated ? { hairpin, isolated } : undefined;
 }
 
 /** The MAC address that ADD gives the pod's end: the one asked for, or one that the attachment's names give. */
-export function podMac(attachment: AttachmentName, { mac }: Pick<BridgeConf, "mac">): Mac {
+export function podMac(attachment: AttachmentName, { mac }: Pick<VethOptions, "mac">): Mac {
   return mac ?? derivedMac(attachment, "pod");
 }
 
@@ -93,12 +101,12 @@ function derivedMac({ network, containerId, ifName }: AttachmentName, end: "host
  * The host end of the attachment, known by its name and our mark. A link of that name without any alias is taken for
  * ours too: an ADD may have been killed between making and marking it.
  */
-export function findPort(rt: RouteSocket, attachment: AttachmentName): Link | undefined {
+export function findVeth(rt: RouteSocket, attachment: AttachmentName): Link | undefined {
   const link = getLink(rt, hostVethName(attachment));
-  return link !== undefined && isPortOf(link, attachment) ? link : undefined;
+  return link !== undefined && isVethOf(link, attachment) ? link : undefined;
 }
 
-function isPortOf(link: Link, { network, containerId, ifName }: AttachmentName): boolean {
+function isVethOf(link: Link, { network, containerId, ifName }: AttachmentName): boolean {
   if (link.kind !== "veth") return false;
   if ((link.alias ?? "") === "") return true;
   const mark = parseMark(link.alias);
@@ -108,14 +116,14 @@ function isPortOf(link: Link, { network, containerId, ifName }: AttachmentName):
 }
 
 /** Removes both ends. A foreign link that happens to have the name stays. */
-export async function deletePort(attachment: AttachmentName, machine: BridgeMachine): Promise<void> {
+export async function deleteVeth(attachment: AttachmentName, machine: NodeMachine): Promise<void> {
   using node = machine.openNode();
-  const link = findPort(node, attachment);
+  const link = findVeth(node, attachment);
   if (link !== undefined) await machine.deleteLinks([link.index]);
 }
 
 /** Every veth of ours in the network, those that an ADD did not live to mark included. */
-export function listPorts(rt: RouteSocket, network: string): readonly Link[] {
+export function listVeths(rt: RouteSocket, network: string): readonly Link[] {
   return listLinks(rt, { kind: "veth" }).filter((link) => {
     const mark = parseMark(link.alias);
     if (mark !== undefined) return mark.role === "veth" && mark.network === network;

@@ -2,7 +2,7 @@ import t from "tap";
 import type { Result } from "../../cni/result.ts";
 import { parseAddress } from "../../net/address.ts";
 import { parsePrefix } from "../../net/prefix.ts";
-import { planAddresses } from "./gateway.ts";
+import { planAddresses } from "./plan.ts";
 
 type Leased = Pick<Result, "ips" | "routes">;
 const leased = (

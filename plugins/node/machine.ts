@@ -8,7 +8,7 @@ import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
  * What the plugin uses of the node it runs on. A call that is a process of its own opens and closes these; a host that
  * stays keeps them open, and disposing gives them back.
  */
-export interface BridgeMachine {
+export interface NodeMachine {
   /** A socket in the node's own namespace. */
   openNode(): RouteSocket;
   openNft(): Nft;
@@ -22,7 +22,7 @@ export interface BridgeMachine {
 }
 
 /** For a process that makes one call and ends. */
-export const thisMachine: BridgeMachine = {
+export const thisMachine: NodeMachine = {
   openNode: () => openRoute(),
   openNft: () => openNft(),
   openNftProbe: () => openNftProbe(),

@@ -1,21 +1,17 @@
-import { mkdirSync } from "node:fs";
 import { messageOf } from "../../cni/error.ts";
 import type { JsonObject } from "../../cni/json.ts";
 import type { Logger } from "../../cni/log.ts";
-import { parseListing } from "../../firewall/listing.ts";
 import {
   addMacCheck,
   checkedPort,
   checkedPortElements,
   hasMacCheck,
-  MAC_CHECK_CHAIN,
   MAC_CHECK_SETS,
   type MacCheck,
   macCheckProblems,
 } from "../../firewall/mac-check.ts";
 import {
   addMasqueradedPod,
-  EGRESS_CHAIN,
   ensureMasqueradeNetwork,
   MASQUERADE_SETS,
   type MasqueradedPod,
@@ -28,22 +24,19 @@ import {
   staleElements,
 } from "../../firewall/masquerade.ts";
 import { type NftView, TABLE } from "../../firewall/nft-text.ts";
-import { openLock } from "../../kernel/flock.ts";
 import { type AttachmentName, attachmentKey, hostVethName } from "../../kernel/mark.ts";
 import { isNetlinkError } from "../../kernel/netlink/error.ts";
-import type { NftElement } from "../../kernel/nftables/element-message.ts";
 import type { NftElements } from "../../kernel/nftables/elements.ts";
-import type { NftFamily, NftProbe } from "../../kernel/nftables/probe.ts";
 import type { Mac } from "../../net/mac.ts";
 import { networkOf, type Prefix, prefixAddress } from "../../net/prefix.ts";
-import type { BridgeConf } from "./conf.ts";
-import type { BridgeMachine } from "./machine.ts";
+import type { NodeMachine } from "../node/machine.ts";
+import { deleteTableIfEmpty, lockTables, probed, removeElements, viewOf } from "../node/tables.ts";
 
 /** What the rules of an attachment are made of. */
 export interface RuleSubject {
   readonly mac: Mac;
   readonly addresses: readonly Prefix[];
-  readonly conf: Pick<BridgeConf, "ipMasq" | "macSpoofCheck">;
+  readonly conf: { readonly ipMasq: boolean; readonly macSpoofCheck?: boolean };
 }
 
 /** The masquerading that an attachment needs. */
@@ -58,18 +51,14 @@ interface Intents {
   readonly macCheck: MacCheck | undefined;
 }
 
-/** All sets that have elements of attachments. */
-export const RULE_SETS = [...MASQUERADE_SETS, ...MAC_CHECK_SETS] as const;
-
-const RUN_FOLDER = "/run/podwire";
-/** How many times elements that others remove at the same moment are looked for. */
-const ATTEMPTS = 5;
+/** Where the rules of interfaces are. */
+const INTERFACE_SETS = [...MASQUERADE_SETS, ...MAC_CHECK_SETS] as const;
 
 /**
  * Puts the attachment's rules, all in one transaction.
  * @returns what takes back the rules, and whatever had to be made for them
  */
-export function putRules(machine: BridgeMachine, name: AttachmentName, subject: RuleSubject): () => void {
+export function putRules(machine: NodeMachine, name: AttachmentName, subject: RuleSubject): () => void {
   const { network } = name;
   const intended = intents(name, subject);
   const { masquerade, macCheck } = intended;
@@ -90,13 +79,6 @@ export function putRules(machine: BridgeMachine, name: AttachmentName, subject: 
     deleteRules(machine, name);
     if (fresh.network) deleteMasqueradeNetwork(machine, network);
     if (fresh.bridge) deleteTableIfEmpty(machine, "bridge");
-  };
-}
-
-function viewOf(probe: NftProbe, elements: NftElements): NftView {
-  return {
-    countRules: (family, table, chain) => probe.countRules(family, table, chain),
-    get: (set, key) => elements.get(set, key),
   };
 }
 
@@ -130,7 +112,7 @@ function masqueradeText(masquerade: Masquerade | undefined, elements: NftElement
 }
 
 /** What of the attachment's rules is not there, in sentences. */
-export function ruleProblems(machine: BridgeMachine, name: AttachmentName, subject: RuleSubject): readonly string[] {
+export function ruleProblems(machine: NodeMachine, name: AttachmentName, subject: RuleSubject): readonly string[] {
   const { masquerade, macCheck } = intents(name, subject);
   if (masquerade === undefined && macCheck === undefined) return [];
   using probe = machine.openNftProbe();
@@ -171,9 +153,9 @@ export function whereRulesMatter(raw: JsonObject, log: Pick<Logger, "warn">, wor
 }
 
 /** Removes the attachment's rules, whatever they are: elements that carry its key. */
-export function deleteRules(machine: BridgeMachine, name: AttachmentName): void {
+export function deleteRules(machine: NodeMachine, name: AttachmentName): void {
   const owner = attachmentKey(name);
-  removeElements(machine, (elements) => elements.commented(RULE_SETS, owner));
+  removeElements(machine, (elements) => elements.commented(INTERFACE_SETS, owner));
 }
 
 /**
@@ -181,7 +163,7 @@ export function deleteRules(machine: BridgeMachine, name: AttachmentName): void 
  * @param portExists whether a link of that name is there
  */
 export function pruneRules(
-  machine: BridgeMachine,
+  machine: NodeMachine,
   network: string,
   validKeys: ReadonlySet<string>,
   portExists: (name: string) => boolean,
@@ -192,60 +174,15 @@ export function pruneRules(
   ]);
 }
 
-/** One transaction. One that somebody else was faster to remove makes the kernel refuse it, and then we look again. */
-function removeElements(machine: BridgeMachine, choose: (elements: NftElements) => readonly NftElement[]): void {
-  using elements = machine.openNftElements();
-  for (let attempt = 1; ; attempt++) {
-    const chosen = choose(elements);
-    if (chosen.length === 0) return;
-    try {
-      elements.change({ remove: chosen });
-      return;
-    } catch (error) {
-      if (!isNetlinkError(error, "ENOENT") || attempt === ATTEMPTS) throw error;
-    }
-  }
-}
-
 /** Removes what the network's rules stood on, once it has no attachments, and tables of ours that then hold nothing. */
-export function deleteNetworkRules(machine: BridgeMachine, network: string): void {
+export function deleteNetworkRules(machine: NodeMachine, network: string): void {
   deleteMasqueradeNetwork(machine, network);
   deleteTableIfEmpty(machine, "bridge");
 }
 
-function deleteMasqueradeNetwork(machine: BridgeMachine, network: string): void {
+function deleteMasqueradeNetwork(machine: NodeMachine, network: string): void {
   if (!probed(machine, (probe) => probe.hasChain("inet", TABLE, masqueradeChain(network)))) return;
   using nft = machine.openNft();
   nft.run(removeMasqueradeNetwork(network));
   deleteTableIfEmpty(machine, "inet");
-}
-
-/**
- * Removes our table of the family when it serves nobody: its sets have no elements and all its chains are those that
- * serve sets. The agent's tables have more.
- */
-function deleteTableIfEmpty(machine: BridgeMachine, family: NftFamily): void {
-  if (!hasTable(machine, family)) return;
-  using _lock = lockTables();
-  using nft = machine.openNft();
-  if (!hasTable(machine, family)) return; // while we waited
-  const { sets, chains } = parseListing(nft.query(`list table ${family} ${TABLE}`));
-  const inUse = [...sets.values()].some(({ elements }) => elements.length > 0);
-  const others = [...chains.keys()].some((chain) => chain !== EGRESS_CHAIN && chain !== MAC_CHECK_CHAIN);
-  if (!inUse && !others) nft.run(`delete table ${family} ${TABLE}\n`);
-}
-
-/** nft cannot delete a table on a condition, so nobody may add to ours while it is found empty and deleted. */
-function lockTables(): Disposable {
-  mkdirSync(RUN_FOLDER, { recursive: true, mode: 0o700 });
-  return openLock(`${RUN_FOLDER}/nft.lock`);
-}
-
-function hasTable(machine: BridgeMachine, family: NftFamily): boolean {
-  return probed(machine, (probe) => probe.hasTable(family, TABLE));
-}
-
-function probed<T>(machine: BridgeMachine, question: (probe: NftProbe) => T): T {
-  using probe = machine.openNftProbe();
-  return question(probe);
 }

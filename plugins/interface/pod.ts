@@ -10,10 +10,16 @@ import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { setIpv6Conf } from "../../kernel/sysctl.ts";
 import type { Address, Family } from "../../net/address.ts";
 import { networkOf, prefixFamily } from "../../net/prefix.ts";
-import type { BridgeConf } from "./conf.ts";
-import { type AddressPlan, gatewayOf } from "./gateway.ts";
+import { type AddressPlan, gatewayOf } from "./plan.ts";
 
-/** The pod's end of the veth. */
+export interface PodOptions {
+  /** Duplicate address detection on the pod's IPv6 addresses. */
+  readonly enableDad?: boolean;
+  /** The interface stays down. */
+  readonly disableContainerInterface?: boolean;
+}
+
+/** The pod's interface. */
 export interface PodEnd extends Disposable {
   readonly netns: Netns;
   /** A socket in the pod's namespace. */
@@ -31,7 +37,7 @@ export interface PodEnd extends Disposable {
 export function openPod(
   end: Omit<PodEnd, "rt" | typeof Symbol.dispose>,
   families: readonly Family[],
-  { enableDad }: Pick<BridgeConf, "enableDad">,
+  { enableDad }: Pick<PodOptions, "enableDad">,
 ): PodEnd {
   const rt = inNetns(end.netns, () => {
     setIpv6Conf(end.ifName, {
@@ -61,7 +67,7 @@ interface Step {
 export function configurePod(
   end: PodEnd,
   plan: Pick<AddressPlan, "ips" | "routes"> | undefined,
-  conf: Pick<BridgeConf, "enableDad" | "disableContainerInterface">,
+  conf: PodOptions,
 ): void {
   const { ips = [], routes = [] } = plan ?? {};
   const steps = [...ips.map((ip) => addressStep(end, ip, conf)), upStep(end, conf), ...routeSteps(end, routes, ips)];
@@ -71,7 +77,7 @@ export function configurePod(
   });
 }
 
-function addressStep({ index, ifName }: PodEnd, { address }: IpConfig, conf: Pick<BridgeConf, "enableDad">): Step {
+function addressStep({ index, ifName }: PodEnd, { address }: IpConfig, conf: Pick<PodOptions, "enableDad">): Step {
   const noDad = prefixFamily(address) === 6 && !conf.enableDad;
   return {
     request: addAddressRequest({ index, address, ...(noDad ? { noDad } : {}) }),
@@ -85,7 +91,7 @@ function addressStep({ index, ifName }: PodEnd, { address }: IpConfig, conf: Pic
  */
 function upStep(
   { index }: PodEnd,
-  { disableContainerInterface: down }: Pick<BridgeConf, "disableContainerInterface">,
+  { disableContainerInterface: down }: Pick<PodOptions, "disableContainerInterface">,
 ): Step {
   return {
     request: setLinkRequest(index, { up: down ? undefined : true, ipv4: { acceptRedirects: 0, arpNotify: 1 } }),
