@@ -84,7 +84,8 @@ for (const backend of BACKENDS) {
       const number = name === "begin" ? 1 : 2;
       await eventually(async () => {
         await node.sh(
-          `ip route replace 198.51.100.${number}/32 dev eth0; nft add table inet ${name}; nft delete table inet ${name}`,
+          `ip route add 198.51.100.${number}/32 dev eth0; ip route del 198.51.100.${number}/32 dev eth0
+           nft add table inet ${name}; nft delete table inet ${name}`,
         );
         return (
           watches.every(
