@@ -6,6 +6,7 @@ import { makeHostLocal } from "./host-local/plugin.ts";
 import { loopback } from "./loopback/plugin.ts";
 import type { PluginName } from "./names.ts";
 import { type NodeMachine, thisMachine as thisNode } from "./node/machine.ts";
+import { staticPlugin } from "./static/plugin.ts";
 import { vxlanOverlay } from "./vxlan-overlay/plugin.ts";
 
 /** What the plugins use of the node: of a host that stays, or of a process that makes one call. */
@@ -21,6 +22,7 @@ export function makePlugins({ node, ipam }: Machines): Readonly<Record<PluginNam
   return {
     bridge: makeBridge(node),
     "host-local": makeHostLocal(ipam),
+    static: staticPlugin,
     loopback,
     "vxlan-overlay": vxlanOverlay,
     "gre-overlay": greOverlay,

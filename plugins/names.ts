@@ -1,3 +1,3 @@
 /** The plugins, by the names that runtimes execute them as. */
-export const PLUGIN_NAMES = ["bridge", "host-local", "loopback", "vxlan-overlay", "gre-overlay"] as const;
+export const PLUGIN_NAMES = ["bridge", "host-local", "static", "loopback", "vxlan-overlay", "gre-overlay"] as const;
 export type PluginName = (typeof PLUGIN_NAMES)[number];

@@ -1,11 +1,9 @@
 import { isAbsolute } from "node:path";
 import type { NetConf } from "../../cni/conf.ts";
 import {
-  address,
   anyObject,
   array,
   type Decoder,
-  integer,
   invalid,
   network,
   object,
@@ -16,11 +14,11 @@ import {
 } from "../../cni/decode.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import type { Route } from "../../cni/result.ts";
-import { allowsSeveralAddresses } from "../../cni/version.ts";
 import type { RequestedAddress } from "../../ipam/allocator.ts";
+import { checkFamilies, optionalAddress, routeOf } from "../../ipam/conf-keys.ts";
 import { checkDisjoint, checkRangeSet, makeRange, type Range, type RangeSet } from "../../ipam/range.ts";
 import { type Address, isAddress, parseAddress } from "../../net/address.ts";
-import { parsePrefix, prefixAddress, prefixFamily } from "../../net/prefix.ts";
+import { parsePrefix, prefixAddress } from "../../net/prefix.ts";
 
 /** What the plugin reads of a configuration for ADD, CHECK and STATUS. */
 export interface HostLocalConf {
@@ -34,10 +32,6 @@ export interface HostLocalConf {
 
 /** Where reservations are kept when `ipam.dataDir` is not given; the reference plugin's folder. */
 export const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
-
-/** Go's decoder takes an empty string for an absent address. */
-const optionalAddress: Decoder<Address | undefined> = (value, path) =>
-  value === "" ? undefined : optional(address)(value, path);
 
 const range: Decoder<Range> = (value, path) => {
   const fields = { subnet: prefix, rangeStart: optionalAddress, rangeEnd: optionalAddress, gateway: optionalAddress };
@@ -57,17 +51,6 @@ const rangeSet: Decoder<PlacedSet> = (value, path) => {
 };
 
 const rangeSets = optional(array(rangeSet), []);
-
-const u32 = integer(0, 0xffffffff);
-const route: Decoder<Route> = object({
-  dst: network,
-  gw: optionalAddress,
-  mtu: optional(u32),
-  advmss: optional(u32),
-  priority: optional(u32),
-  table: optional(u32),
-  scope: optional(integer(0, 255)),
-});
 
 /** An absolute path without `..`, so that it means the same for whoever runs us. */
 const path: Decoder<string> = (value, at) => {
@@ -96,7 +79,7 @@ export function decodeConf(conf: NetConf): HostLocalConf {
   if (conf.raw.ipam === undefined) throw new CniError(Code.invalidConfig, "ipam is missing; give it type and ranges");
   const ipam = object({
     ranges: rangeSets,
-    routes: optional(array(route), []),
+    routes: optional(array(routeOf(network)), []),
     dataDir: optionalPath,
     resolvConf: optionalPath,
   })(conf.raw.ipam, "ipam");
@@ -109,7 +92,10 @@ export function decodeConf(conf: NetConf): HostLocalConf {
     throw new CniError(Code.invalidConfig, 'ipam.ranges: [] holds no range set; write [[{"subnet": "10.22.0.0/16"}]]');
   }
   checkDisjoint(placed);
-  checkFamilies(conf, placed);
+  checkFamilies(
+    conf.cniVersion,
+    placed.flatMap(({ set: [first], path }) => (first === undefined ? [] : [{ prefix: first.subnet, path }])),
+  );
   return {
     sets: placed.map(({ set }) => set),
     routes: ipam.routes,
@@ -165,23 +151,4 @@ function oldForm(conf: NetConf): readonly PlacedSet[] {
     }
   }
   return [];
-}
-
-/** Results before 0.3.0 have room for one address of each family. */
-function checkFamilies(conf: NetConf, placed: readonly PlacedSet[]): void {
-  if (allowsSeveralAddresses(conf.cniVersion)) return;
-  const seen = new Set<number>();
-  for (const { set, path } of placed) {
-    const [first] = set;
-    if (first === undefined) continue;
-    const family = prefixFamily(first.subnet);
-    if (seen.has(family)) {
-      throw new CniError(
-        Code.invalidConfig,
-        `${path}: "${first.subnet}" would be a second IPv${family} address, which cniVersion "${conf.cniVersion}" ` +
-          'cannot say; use "0.3.0" or newer, or one range set a family',
-      );
-    }
-    seen.add(family);
-  }
 }
