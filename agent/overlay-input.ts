@@ -1,15 +1,9 @@
+import type { UncheckedBackend } from "../backends/check.ts";
 import { isAddress } from "../net/address.ts";
 import { parseEndpoint } from "../net/endpoint.ts";
 import { parsePrefix } from "../net/prefix.ts";
 import type { OverlayInput, Underlay } from "../overlay/network.ts";
-import {
-  isNetworkName,
-  oneLine,
-  parseNetworks,
-  quote,
-  type UncheckedBackend,
-  type UncheckedNetwork,
-} from "../overlay/parse-network.ts";
+import { isNetworkName, oneLine, parseNetworks, quote, type UncheckedNetwork } from "../overlay/parse-network.ts";
 import { parseLeases, parsePeers } from "../overlay/parse-peers.ts";
 import type { Backend__Output } from "../proto/gen/podwire/v1/Backend.ts";
 import type { Lease__Output } from "../proto/gen/podwire/v1/Lease.ts";

@@ -1,12 +1,13 @@
-import type { InnerFormat } from "../firewall/inner-source.ts";
+import { wireOf } from "../backends/backend.ts";
+import type { InnerFormat, TunnelProtocol } from "../backends/facts.ts";
 import { EMPTY_LISTING, type Listing, listsTable, parseListing } from "../firewall/listing.ts";
-import { overlayMasquerade, type TunnelProtocol, tunnelGuard } from "../firewall/node-rules.ts";
+import { overlayMasquerade, tunnelGuard } from "../firewall/node-rules.ts";
 import { difference, listingOf, type Ruleset } from "../firewall/ruleset.ts";
 import { nftGeneration } from "../kernel/nftables/generation.ts";
 import { type Nft, openNft } from "../kernel/nftables/nft.ts";
 import { type Address, familyOf } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
-import { backendsOf, type NetworkSpec, type OverlayBackend, type OverlayInput } from "../overlay/network.ts";
+import { backendsOf, type NetworkSpec, type OverlayInput } from "../overlay/network.ts";
 import { ownAddress } from "../overlay/underlay.ts";
 
 const TABLE = "podwire";
@@ -24,11 +25,11 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
     const its = new Set<Tunnel>();
     tunnelsOf.set(network.name, its);
     for (const backend of backendsOf(network)) {
-      if (backend.type === "host-gw") continue;
-      const key = tunnelUse(backend);
+      const wire = wireOf(backend);
+      if (wire === undefined) continue;
+      const key = wire.protocol ?? backend.port;
       const tunnel = tunnels.get(key) ?? { formats: new Set(), peers: new Set() };
-      const format = innerFormat(backend);
-      if (format !== undefined) tunnel.formats.add(format);
+      if (wire.inner !== undefined) tunnel.formats.add(wire.inner);
       tunnels.set(key, tunnel);
       its.add(tunnel);
     }
@@ -75,26 +76,11 @@ export function nodeRulesets({ networks, leases, peers, underlay }: OverlayInput
   ];
 }
 
-/** The UDP port or the protocol of its tunnel packets. */
-function tunnelUse(backend: Exclude<OverlayBackend, { readonly type: "host-gw" }>): number | TunnelProtocol {
-  if (backend.type === "vxlan" || backend.type === "wireguard") return backend.port;
-  if (backend.type === "ovs") return backend.tunnel === "gre" ? "gre" : backend.port;
-  return backend.type;
-}
-
 /** What is taken from peers by one port or protocol. */
 interface Tunnel {
   /** None where the tunnel itself knows who may send what: WireGuard's keys, Open vSwitch's flows. */
   readonly formats: Set<InnerFormat>;
   readonly peers: Set<Address>;
-}
-
-/** Undefined where the tunnel itself knows who may send what. Open vSwitch shares the protocol GRE with others, and so their rules. */
-function innerFormat(backend: Exclude<OverlayBackend, { readonly type: "host-gw" }>): InnerFormat | undefined {
-  if (backend.type === "ipip") return "ip";
-  if (backend.type === "gre") return backend.mode === "flow" ? "gre" : "gre-keyed";
-  if (backend.type === "vxlan") return backend.mode === "flow" ? "gpe" : "ethernet";
-  return backend.type === "ovs" && backend.tunnel === "gre" ? "gre-ethernet" : undefined;
 }
 
 /** Brings the table to rulesets. Writes nothing when it says all this already. @throws NftError */

@@ -1,4 +1,4 @@
-import { type Prefix, prefixFamily } from "../net/prefix.ts";
+import { hostPrefix, type Prefix, prefixAddress, prefixFamily } from "../net/prefix.ts";
 import type { NetworkSpec, OverlayInput, OwnLease, Peer, Underlay } from "./network.ts";
 import type { DesiredState, DesiredSysctl } from "./state.ts";
 
@@ -32,6 +32,14 @@ export type BackendPart = {
 /** A part to fill. */
 export function emptyPart(): BackendPart {
   return { links: [], addresses: [], neighbours: [], fdb: [], wireguard: [], routes: [], switches: [], refusals: [] };
+}
+
+/**
+ * The subnets' lowest addresses, which no pod gets, are the node's own towards peers, on each of its tunnels. The gateway's
+ * would not do: it is there only when the bridge is, and the kernel refuses a route with a source it does not have.
+ */
+export function addOwnEnds({ addresses }: BackendPart, { subnets }: OwnLease, device: string): void {
+  addresses.push(...subnets.map((subnet) => ({ device, address: hostPrefix(prefixAddress(subnet)) })));
 }
 
 /** Our own subnet of the same family as the peer's; its lowest address is our end of the tunnel. */

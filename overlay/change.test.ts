@@ -1,7 +1,8 @@
 import t from "tap";
+import type { UncheckedBackend } from "../backends/check.ts";
 import { desiredOverlay } from "./desired.ts";
 import type { OverlayInput } from "./network.ts";
-import { parseNetworks, parseUnderlay, type UncheckedBackend } from "./parse-network.ts";
+import { parseNetworks, parseUnderlay } from "./parse-network.ts";
 import { parseLeases, parsePeers } from "./parse-peers.ts";
 
 const FLOW = { type: "vxlan", mode: "flow" };

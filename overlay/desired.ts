@@ -1,29 +1,19 @@
+import type { Backend, BackendType } from "../backends/backend.ts";
 import { hostPrefix, type Prefix, prefixAddress, prefixFamily } from "../net/prefix.ts";
 import type { BackendPart, NetworkContext } from "./backend.ts";
 import { keepPrevious } from "./change.ts";
 import { gre } from "./gre.ts";
 import { hostGateway } from "./host-gw.ts";
 import { ipip } from "./ipip.ts";
-import { podMtu } from "./mtu.ts";
-import {
-  backendsOf,
-  type NetworkSpec,
-  type OverlayBackend,
-  type OverlayInput,
-  type OwnLease,
-  type Peer,
-  type Underlay,
-} from "./network.ts";
+import { isTunnel, podMtu } from "./mtu.ts";
+import { backendsOf, type NetworkSpec, type OverlayInput, type OwnLease, type Peer, type Underlay } from "./network.ts";
 import { ovs } from "./ovs.ts";
 import type { ChangeProgress, DesiredLink, DesiredRoute, DesiredState, DesiredSysctl } from "./state.ts";
 import { vxlan } from "./vxlan.ts";
 import { mergeWireguard, wireguard } from "./wireguard.ts";
 
-type Type = OverlayBackend["type"];
-type BackendOf<T extends Type> = Extract<OverlayBackend, { readonly type: T }>;
-
-/** Every backend there is. */
-const BACKENDS: { readonly [T in Type]: (context: NetworkContext<BackendOf<T>>) => BackendPart } = {
+/** What each backend makes of peers. */
+const PARTS: { readonly [T in BackendType]: (context: NetworkContext<Backend<T>>) => BackendPart } = {
   vxlan,
   gre,
   ipip,
@@ -85,11 +75,11 @@ export function desiredOverlay(input: OverlayInput): DesiredState {
   };
 }
 
-function backendPart<T extends Type>(
-  backend: BackendOf<T> & { readonly type: T },
+function backendPart<T extends BackendType>(
+  backend: Backend<T> & { readonly type: T },
   context: Omit<NetworkContext, "backend">,
 ): BackendPart {
-  return BACKENDS[backend.type]({ ...context, backend });
+  return PARTS[backend.type]({ ...context, backend });
 }
 
 /** What fits to every peer: one that is reached by a longer header lowers what pods are given. */
@@ -135,7 +125,7 @@ function nodeSysctls({ networks, leases, underlay }: OverlayInput): DesiredSysct
 /** Then a peer's packets come in plainly while ours to it go through a tunnel already, or the other way about. */
 function movesPlainRoutes(network: NetworkSpec): boolean {
   if (network.change === undefined) return false;
-  return backendsOf(network).some((backend) => backend.type === "host-gw" || backend.directRouting);
+  return backendsOf(network).some((backend) => backend.directRouting || !isTunnel(backend));
 }
 
 function groupPeers(peers: readonly Peer[]): ReadonlyMap<string, readonly Peer[]> {

@@ -1,16 +1,15 @@
+import type { Backend } from "../backends/backend.ts";
 import type { BackendPart, NetworkContext } from "./backend.ts";
 import { ipTunnel } from "./ip-tunnel.ts";
-import type { GreBackend } from "./network.ts";
 
 /**
  * GRE (RFC 2784) around bare IP packets of either family. Without a key in flow mode; with the network's in static mode
  * (RFC 2890), by which the kernel knows the device, so that networks of both modes get along.
  */
-export function gre(context: NetworkContext<GreBackend>): BackendPart {
-  const { key } = context.backend;
+export function gre(context: NetworkContext<Backend<"gre">>): BackendPart {
+  const { vni: key } = context.backend;
   const keyed = { inputFlags: "key", outputFlags: "key", inputKey: key, outputKey: key } as const;
   return ipTunnel(context, {
-    families: [4, 6],
     flowDevice: (family) => ({ name: `pwgre${family}`, kind: kindOver[family], gre: { collectMetadata: true } }),
     staticPrefix: "pwg",
     staticName: ({ local, remote }) => `${key}/${local}/${remote}`,

@@ -1,10 +1,11 @@
+import type { Backend } from "../backends/backend.ts";
 import { type BackendPart, emptyPart, type NetworkContext, unreachablePeer } from "./backend.ts";
-import type { HostGatewayBackend, Peer, Underlay } from "./network.ts";
+import type { Peer, Underlay } from "./network.ts";
 import type { DesiredRoute } from "./state.ts";
 import { neighbouringAddress } from "./underlay.ts";
 
 /** Plain routes: `10.244.2.0/24 via 192.0.2.2 dev eth0`. */
-export function hostGateway({ network, peers, underlay }: NetworkContext<HostGatewayBackend>): BackendPart {
+export function hostGateway({ network, peers, underlay }: NetworkContext<Backend<"host-gw">>): BackendPart {
   const part = emptyPart();
   for (const peer of peers) {
     const route = directRoute(peer, underlay);

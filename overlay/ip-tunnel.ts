@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
+import { type Backend, factsOf } from "../backends/backend.ts";
 import { formatMark } from "../kernel/mark.ts";
 import type { Family } from "../net/address.ts";
-import { hostPrefix, prefixAddress } from "../net/prefix.ts";
+import { prefixAddress } from "../net/prefix.ts";
 import {
+  addOwnEnds,
   type BackendPart,
   emptyPart,
   type NetworkContext,
@@ -12,14 +14,12 @@ import {
 } from "./backend.ts";
 import { directRoute } from "./host-gw.ts";
 import { podMtu, tunnelMtu } from "./mtu.ts";
-import type { GreBackend, IpipBackend, Peer } from "./network.ts";
+import type { Peer } from "./network.ts";
 import type { DesiredLink, DesiredRoute, TunnelDevice } from "./state.ts";
 import { type UnderlayPath, underlayFamilies, underlayPath } from "./underlay.ts";
 
 /** A tunnel protocol whose devices carry bare IP packets: what it does in its own way. */
 export interface IpTunnel {
-  /** Of underlays that it can go over, the preferred one first. */
-  readonly families: readonly Family[];
   /** The one collect-metadata device that the kernel allows a namespace for that underlay family. */
   flowDevice(family: Family): TunnelDevice & { readonly name: string };
   /** Three characters before the hash in the names of static devices. */
@@ -29,7 +29,7 @@ export interface IpTunnel {
   staticDevice(path: UnderlayPath): TunnelDevice;
 }
 
-type Context = NetworkContext<GreBackend | IpipBackend>;
+type Context = NetworkContext<Backend<"gre" | "ipip">>;
 
 /**
  * A peer is one route: in flow mode with its tunnel's ends (`encap ip`) over the one device of the underlay family, in
@@ -37,7 +37,7 @@ type Context = NetworkContext<GreBackend | IpipBackend>;
  * node that moves gets another one, its route is replaced at once, and the old one goes last.
  */
 export function ipTunnel(context: Context, tunnel: IpTunnel): BackendPart {
-  const { network, backend, peers, underlay } = context;
+  const { network, backend, own, peers, underlay } = context;
   const part = emptyPart();
   const links = new Map<string, DesiredLink>();
   const need = (family: Family, path?: UnderlayPath): DesiredLink => {
@@ -51,26 +51,36 @@ export function ipTunnel(context: Context, tunnel: IpTunnel): BackendPart {
   };
 
   // Made before there is a peer: a kernel without such devices is told of at once.
-  const first = tunnel.families.find((family) => underlayFamilies(underlay).has(family));
+  const first = familiesOf(context).find((family) => underlayFamilies(underlay).has(family));
   if (backend.mode === "flow" && first !== undefined) need(first);
   for (const peer of peers) {
     const direct = backend.directRouting ? directRoute(peer, underlay) : undefined;
-    const path = direct === undefined ? tunnelPath(context, peer, tunnel) : undefined;
+    const path = direct === undefined ? tunnelPath(context, peer) : undefined;
     if (direct !== undefined) part.routes.push(direct);
-    else if (path === undefined) part.refusals.push(unreachablePeer(network, peer, noPath(tunnel)));
+    else if (path === undefined) part.refusals.push(unreachablePeer(network, peer, noPath(context)));
     else
       part.routes.push(tunnelRoute(context, peer, path, need(path.family, backend.mode === "flow" ? undefined : path)));
   }
-  for (const link of links.values()) addEnd(part, context, link);
+  for (const link of links.values()) {
+    part.links.push(link);
+    addOwnEnds(part, own, link.name);
+  }
   return part;
 }
 
-function tunnelPath({ underlay }: Context, peer: Peer, { families }: IpTunnel): UnderlayPath | undefined {
-  const path = underlayPath(peer, underlay, families[0] ?? 4);
+/** Of underlays that it can go over, the preferred one first. */
+function familiesOf({ backend }: Context): readonly Family[] {
+  return factsOf(backend.type)?.over ?? [];
+}
+
+function tunnelPath(context: Context, peer: Peer): UnderlayPath | undefined {
+  const families = familiesOf(context);
+  const path = underlayPath(peer, context.underlay, families[0] ?? 4);
   return path !== undefined && families.includes(path.family) ? path : undefined;
 }
 
-function noPath({ families }: IpTunnel): string {
+function noPath(context: Context): string {
+  const families = familiesOf(context);
   return families.length > 1
     ? "the two nodes have no underlay address family in common"
     : `its tunnel needs an IPv${families.join()} address of both nodes; use a gre or vxlan backend`;
@@ -91,14 +101,6 @@ function tunnelLink(
     alias: formatMark({ role: "overlay", network: "*" }),
     sysctls: tunnelSysctls(device.name),
   };
-}
-
-/** The subnets' lowest addresses, which no pod gets, are the node's own towards peers, on each of its tunnels. */
-function addEnd(part: BackendPart, { own }: Context, link: DesiredLink): void {
-  part.links.push(link);
-  for (const subnet of own.subnets) {
-    part.addresses.push({ device: link.name, address: hostPrefix(prefixAddress(subnet)) });
-  }
 }
 
 function tunnelRoute(context: Context, peer: Peer, path: UnderlayPath, link: DesiredLink): DesiredRoute {

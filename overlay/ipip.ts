@@ -1,14 +1,13 @@
+import type { Backend } from "../backends/backend.ts";
 import type { BackendPart, NetworkContext } from "./backend.ts";
 import { ipTunnel } from "./ip-tunnel.ts";
-import type { IpipBackend } from "./network.ts";
 
 /**
  * IPv4 in IPv4 (RFC 2003). Its packets carry nothing that tells networks apart, so those of one node share its devices,
  * and are all of one mode.
  */
-export function ipip(context: NetworkContext<IpipBackend>): BackendPart {
+export function ipip(context: NetworkContext<Backend<"ipip">>): BackendPart {
   return ipTunnel(context, {
-    families: [4],
     flowDevice: () => ({ name: "pwipip", kind: "ipip", ipip: { collectMetadata: true } }),
     staticPrefix: "pwi",
     staticName: ({ local, remote }) => `${local}/${remote}`,

@@ -1,5 +1,6 @@
+import type { Backend } from "../backends/backend.ts";
 import type { Family } from "../net/address.ts";
-import { headerLength, preferredFamily, type TunnelBackend, tunnelHeaders, tunnelMtu, wayTo } from "./mtu.ts";
+import { headerLength, isTunnel, preferredFamily, tunnelHeaders, tunnelMtu, wayTo } from "./mtu.ts";
 import { backendsOf, type NetworkSpec, type Peer, type Underlay } from "./network.ts";
 
 /** Where a network's numbers on this node come from. */
@@ -57,25 +58,24 @@ function waysOf(network: NetworkSpec, peers: readonly Peer[], underlay: Underlay
 }
 
 function usualWay(network: NetworkSpec, underlay: Underlay): Family | "direct" {
-  return network.backend.type === "host-gw" ? "direct" : preferredFamily(network, underlay);
+  return isTunnel(network.backend) ? preferredFamily(network, underlay) : "direct";
 }
 
 function describeWay({ backend }: NetworkSpec, way: Family | "direct", { device, mtu }: Underlay): Way {
   const link = `underlay ${device} ${mtu}`;
-  const direct = way === "direct" || backend.type === "host-gw";
-  const fits = direct ? mtu : tunnelMtu(backend, way, { mtu });
-  const sum = `${fits} = ${link}${direct ? " (plain route)" : ` − ${describeTunnel(backend, way)}`}`;
-  const bound = backend.mtu ?? fits;
+  const fits = way === "direct" ? mtu : tunnelMtu(backend, way, { mtu });
+  const sum = `${fits} = ${link}${way === "direct" ? " (plain route)" : ` − ${describeTunnel(backend, way)}`}`;
+  const bound = backend.mtu || fits;
   // A plain route of a tunnel backend has no MTU of its own; what pods are given is bounded all the same.
-  if (bound >= fits || (direct && backend.type !== "host-gw")) return { mtu: fits, sum };
+  if (bound >= fits || (way === "direct" && isTunnel(backend))) return { mtu: fits, sum };
   return { mtu: bound, sum: `${bound} = the network's own mtu, less than ${sum}` };
 }
 
 /** `36 (vxlan flow over IPv4: IP 20, UDP 8, VXLAN 8)` */
-function describeTunnel(backend: TunnelBackend, family: Family): string {
+function describeTunnel(backend: Backend, family: Family): string {
   const headers = tunnelHeaders(backend, family);
   const parts = headers.map(([name, bytes]) => `${name} ${bytes}`).join(", ");
-  const name = [backend.type, ...("mode" in backend ? [backend.mode] : [])].join(" ");
+  const name = [backend.type, ...(backend.mode === undefined ? [] : [backend.mode])].join(" ");
   return `${headerLength(headers)} (${name} over IPv${family}: ${parts})`;
 }
 

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
+import type { Backend } from "../backends/backend.ts";
 import { formatMark } from "../kernel/mark.ts";
 import { type Address, type Family, parseAddress } from "../net/address.ts";
 import { type Mac, parseMac } from "../net/mac.ts";
-import { hostPrefix, type Prefix, prefixAddress, prefixFamily } from "../net/prefix.ts";
+import { type Prefix, prefixAddress, prefixFamily } from "../net/prefix.ts";
 import {
+  addOwnEnds,
   type BackendPart,
   emptyPart,
   type NetworkContext,
@@ -13,11 +15,12 @@ import {
 } from "./backend.ts";
 import { directRoute } from "./host-gw.ts";
 import { podMtu, tunnelMtu } from "./mtu.ts";
-import type { OvsBackend, Peer } from "./network.ts";
+import type { Peer } from "./network.ts";
 import type { DesiredFlow, DesiredRoute, DesiredTunnelPort } from "./state.ts";
 import { type UnderlayPath, underlayFamilies, underlayPath } from "./underlay.ts";
 import { vtepMac } from "./vtep.ts";
 
+type OvsBackend = Backend<"ovs">;
 type Context = NetworkContext<OvsBackend>;
 
 /** The next hop of every route into the mesh. It exists on no node: flows give each packet the MAC address of its peer. */
@@ -81,9 +84,7 @@ export function ovs(context: Context): BackendPart {
   const mtu = tunnelMtu(backend, underlayFamilies(underlay).has(4) ? 4 : 6, underlay);
   const alias = formatMark({ role: "overlay", network: network.name });
   part.links.push({ name, kind: "ovs", mtu, mac, alias, sysctls: tunnelSysctls(name) });
-  for (const subnet of own.subnets) {
-    part.addresses.push({ device: name, address: hostPrefix(prefixAddress(subnet)) });
-  }
+  addOwnEnds(part, own, name);
   for (const family of new Set(own.subnets.map(prefixFamily))) {
     part.neighbours.push({ device: name, address: GATEWAY[family], mac: GATEWAY_MAC });
   }

@@ -1,3 +1,6 @@
+import type { Backend } from "../backends/backend.ts";
+import { checkBackend, RANGES, type UncheckedBackend } from "../backends/check.ts";
+import { clashOf, numbersApart } from "../backends/clash.ts";
 import {
   overlaps,
   type Prefix,
@@ -7,25 +10,8 @@ import {
   prefixFamily,
   prefixLength,
 } from "../net/prefix.ts";
-import { backendsOf, type NetworkSpec, type OverlayBackend, type OvsBackend, type Underlay } from "./network.ts";
+import { backendsOf, type NetworkSpec, type Underlay } from "./network.ts";
 import { type Span, spanOf, spansOverlap } from "./span.ts";
-
-/** A backend as the controller, a file or a user says it. */
-export interface UncheckedBackend {
-  /** "vxlan" when empty. */
-  readonly type: string;
-  /** "flow" when empty. */
-  readonly mode?: string;
-  /** Of ovs; "vxlan" when empty. */
-  readonly tunnel?: string;
-  /** Of vxlan and ovs, and the key of gre in static mode: 1 when 0 or absent. */
-  readonly vni?: number;
-  /** UDP; when 0 or absent 4790 (vxlan, flow), 8472 (vxlan, static), 51820 (wireguard), 4789 (vxlan of ovs) or 6081 (geneve). */
-  readonly port?: number;
-  readonly directRouting?: boolean;
-  /** Computed when 0 or absent. */
-  readonly mtu?: number;
-}
 
 /** A network as the controller, a file or a user says it. */
 export interface UncheckedNetwork {
@@ -45,14 +31,8 @@ export interface Parsed<T> {
   readonly refusals: readonly string[];
 }
 
-/** IANA: 4790 VXLAN-GPE. Linux, and so flannel: 8472. What WireGuard's own tools and everybody take: 51820. */
-export const DEFAULT_PORT = { flow: 4790, static: 8472, wireguard: 51820 } as const;
-/** IANA. GRE has none. */
-export const DEFAULT_OVS_PORT = { vxlan: 4789, geneve: 6081 } as const;
-
 /** So that the mark with the name fits into a link's alias of 255 bytes. */
 const MAX_NAME_LENGTH = 200;
-const MAX_VNI = 0xff_ffff;
 /** A subnet's lowest address is the node's tunnel end and the next its gateway: two host bits at least. */
 const MAX_SUBNET_LENGTH = { 4: 30, 6: 126 } as const;
 /** Wider "networks" are mistakes or attacks: half of the Internet would go through a tunnel. */
@@ -106,13 +86,13 @@ export function parseNetworkSpec(unchecked: UncheckedNetwork): NetworkSpec {
     throw new RangeError(`it has more than one CIDR of a family: ${cidrs.join(", ")}`);
   }
   for (const cidr of cidrs) checkCidr(cidr, subnetLengths[prefixFamily(cidr)]);
-  const backend = parseBackend(unchecked.backend, cidrs);
+  const backend = checkBackend(unchecked.backend, cidrs);
   const change = unchecked.change && {
-    previous: parseBackend(unchecked.change.previous, cidrs),
+    previous: checkBackend(unchecked.change.previous, cidrs),
     generation: generation(unchecked.change.generation, "generation"),
     required: generation(unchecked.change.required, "required"),
   };
-  if (change !== undefined) refuseClash(backend, change.previous);
+  if (change !== undefined) refuseClash(backend, change.previous, "its backend before");
   return { name, cidrs, subnetLengths, backend, ...(change && { change }), masquerade };
 }
 
@@ -166,76 +146,15 @@ function checkCidr(cidr: Prefix, subnetLength: number): void {
   }
 }
 
-function parseBackend(unchecked: UncheckedBackend, cidrs: readonly Prefix[]): OverlayBackend {
-  const backend = readBackend(unchecked);
-  const ipv6 = cidrs.find((cidr) => prefixFamily(cidr) === 6);
-  if (backend.type === "ipip" && ipv6 !== undefined) {
-    throw new RangeError(`backend.type "ipip" carries IPv4 alone, and its CIDR ${ipv6} is IPv6; use "gre"`);
-  }
-  return backend;
-}
-
 function generation(value: number, key: string): number {
   if (Number.isSafeInteger(value) && value >= 0) return value;
   throw new RangeError(`${key} ${value} is not a whole number`);
 }
 
-function readBackend(unchecked: UncheckedBackend): OverlayBackend {
-  const { type, mode, vni, port, directRouting, mtu } = unchecked;
-  if (mtu) checkMtu(mtu, "backend.mtu");
-  const bound = mtu ? { mtu } : {};
-  if (type === "host-gw") return { type, ...bound };
-  if (type === "ovs") return parseOvs(unchecked, bound);
-  if (type === "wireguard") {
-    const udpPort = integer(port || DEFAULT_PORT.wireguard, 0xffff, "backend.port");
-    return { type, port: udpPort, directRouting: directRouting ?? false, ...bound };
-  }
-  if (type !== "vxlan" && type !== "gre" && type !== "ipip" && type !== "") {
-    throw new RangeError(`backend.type ${quote(type)} is not "vxlan", "gre", "ipip", "wireguard", "ovs" or "host-gw"`);
-  }
-  const chosen = mode || "flow";
-  if (chosen !== "flow" && chosen !== "static") {
-    throw new RangeError(`backend.mode ${quote(chosen)} is not "flow" or "static"`);
-  }
-  const tunnel = { mode: chosen as "flow" | "static", directRouting: directRouting ?? false, ...bound };
-  if (type === "ipip") return { type, ...tunnel };
-  const id = integer(vni || 1, MAX_VNI, "backend.vni");
-  if (type === "gre") return { type, key: id, ...tunnel };
-  return { type: "vxlan", vni: id, port: integer(port || DEFAULT_PORT[chosen], 0xffff, "backend.port"), ...tunnel };
-}
-
-function parseOvs(
-  { mode: givenMode, tunnel: givenTunnel, vni, port, directRouting }: UncheckedBackend,
-  bound: { readonly mtu?: number },
-): OvsBackend {
-  const mode = givenMode || "flow";
-  if (mode !== "flow" && mode !== "static" && mode !== "both") {
-    throw new RangeError(`backend.mode ${quote(mode)} is not "flow", "static" or "both"`);
-  }
-  const tunnel = givenTunnel || "vxlan";
-  if (tunnel !== "gre" && tunnel !== "vxlan" && tunnel !== "geneve") {
-    throw new RangeError(`backend.tunnel ${quote(tunnel)} is not "gre", "vxlan" or "geneve"`);
-  }
-  return {
-    type: "ovs",
-    tunnel,
-    mode,
-    vni: integer(vni || 1, MAX_VNI, "backend.vni"),
-    port: tunnel === "gre" ? 0 : integer(port || DEFAULT_OVS_PORT[tunnel], 0xffff, "backend.port"),
-    directRouting: directRouting ?? false,
-    ...bound,
-  };
-}
-
-function integer(value: number, largest: number, key: string): number {
-  if (!Number.isInteger(value) || value < 1 || value > largest) {
-    throw new RangeError(`${key} ${value} is not in 1..${largest}`);
-  }
-  return value;
-}
-
 function checkMtu(mtu: number, what: string): void {
-  if (!Number.isInteger(mtu) || mtu < 576 || mtu > 65535) throw new RangeError(`${what} is ${mtu}, not in 576..65535`);
+  const [low, high] = RANGES.mtu;
+  if (!Number.isInteger(mtu) || mtu < low || mtu > high)
+    throw new RangeError(`${what} is ${mtu}, not in ${low}..${high}`);
 }
 
 function refuseConflict(network: NetworkSpec, other: NetworkSpec): void {
@@ -245,40 +164,17 @@ function refuseConflict(network: NetworkSpec, other: NetworkSpec): void {
     if (clash !== undefined) throw new RangeError(`CIDR ${cidr} overlaps ${clash} of network "${other.name}"`);
   }
   for (const mine of backendsOf(network)) {
-    for (const theirs of backendsOf(other)) refuseClash(mine, theirs, other.name);
+    for (const theirs of backendsOf(other)) {
+      const holder = `network "${other.name}"`;
+      refuseClash(mine, theirs, holder);
+      if (mine.vni !== theirs.vni || numbersApart(mine, theirs) !== "device") continue;
+      throw new RangeError(`backend.vni: ${mine.vni} is used by ${holder}; choose another`);
+    }
   }
 }
 
-/**
- * Two backends that one node cannot have at once.
- * @param other the network of the second; none: both are this one's, which is being changed, and may share a device
- */
-function refuseClash(a: OverlayBackend, b: OverlayBackend, other?: string): void {
-  const whose = other === undefined ? "that of its backend before" : `that of network "${other}"`;
-  if (a.type === "ipip" && b.type === "ipip" && a.mode !== b.mode) {
-    throw new RangeError(`its mode is "${a.mode}" and ${whose} is "${b.mode}"; ipip has one mode a node`);
-  }
-  if (a.type === "vxlan" && b.type === "vxlan" && a.port === b.port && a.mode !== b.mode) {
-    throw new RangeError(`UDP port ${a.port} is ${whose}, whose mode is "${b.mode}"`);
-  }
-  const [mine, theirs] = [udpUse(a), udpUse(b)];
-  if (mine !== undefined && mine.port === theirs?.port && mine.kind !== theirs.kind) {
-    throw new RangeError(`UDP port ${mine.port} is ${whose}, whose type is "${theirs.kind}"`);
-  }
-  if (other === undefined) return;
-  if (a.type === "ovs" && b.type === "ovs" && a.tunnel === b.tunnel && a.vni === b.vni) {
-    throw new RangeError(`VNI ${a.vni} is ${whose}; set another one`);
-  }
-  if (a.type === "gre" && b.type === "gre" && a.mode === "static" && b.mode === "static" && a.key === b.key) {
-    throw new RangeError(`backend.vni ${a.key} is ${whose}; set another one`);
-  }
-  if (a.type === "vxlan" && b.type === "vxlan" && a.mode === "static" && b.mode === "static" && a.vni === b.vni) {
-    throw new RangeError(`VNI ${a.vni} is ${whose}; set another one`);
-  }
-}
-
-/** Two kinds of tunnels can't both have a UDP port. */
-function udpUse(backend: OverlayBackend): { readonly port: number; readonly kind: string } | undefined {
-  if (!("port" in backend) || backend.port === 0) return undefined;
-  return { port: backend.port, kind: backend.type === "ovs" ? `ovs ${backend.tunnel}` : backend.type };
+/** @throws RangeError when one node cannot have both */
+function refuseClash(a: Backend, b: Backend, holder: string): void {
+  const clash = clashOf(a, b, holder);
+  if (clash !== undefined) throw new RangeError(clash);
 }

@@ -1,3 +1,4 @@
+import { factsOf, wireOf } from "../backends/backend.ts";
 import { type Address, familyOf, parseAddress } from "../net/address.ts";
 import { isGroupMac, type Mac, parseMac } from "../net/mac.ts";
 import { parseNetwork, prefixAddress } from "../net/prefix.ts";
@@ -155,27 +156,25 @@ class Claims {
   /** Underlay addresses that a subnet could cover; mostly none. */
   readonly #coverable = new SpanIndex<string>();
   readonly #macs = new Map<string, Holder>();
-  readonly #staticNetworks: ReadonlySet<string>;
+  readonly #macNetworks: ReadonlySet<string>;
   readonly #keys = new Map<WireguardPublicKey, Holder>();
   readonly #keyedNetworks: ReadonlySet<string>;
   readonly #place: Place;
 
   constructor({ nodeId, networks, leases, underlay, publicKey }: PeerContext, place: Place) {
     this.#place = place;
-    this.#staticNetworks = new Set(networks.filter(isStatic).map(({ name }) => name));
+    this.#macNetworks = new Set(networks.filter(usesMacs).map(({ name }) => name));
     for (const { subnets } of leases) for (const each of subnets) this.#subnets.add(spanOf(each), `our own ${each}`);
     const self = { nodeId, description: "this node" };
     this.#keyedNetworks = new Set(networks.filter(usesKeys).map(({ name }) => name));
     if (publicKey !== undefined) this.#keys.set(publicKey, self);
     for (const address of underlay.addresses) this.#addresses.set(prefixAddress(address), self);
-    for (const name of this.#staticNetworks) this.#macs.set(`${name} ${vtepMac(name, nodeId)}`, self);
+    for (const name of this.#macNetworks) this.#macs.set(`${name} ${vtepMac(name, nodeId)}`, self);
   }
 
   /** @throws RangeError naming the holder; then nothing is taken. */
   take({ peer, subnet, addresses }: Claim): void {
-    const mac = this.#staticNetworks.has(peer.network)
-      ? (peer.vtepMac ?? vtepMac(peer.network, peer.nodeId))
-      : undefined;
+    const mac = this.#macNetworks.has(peer.network) ? (peer.vtepMac ?? vtepMac(peer.network, peer.nodeId)) : undefined;
     const macKey = `${peer.network} ${mac}`;
     const overlap = this.#subnets.findOverlap(subnet) ?? this.#coverable.findOverlap(subnet);
     if (overlap !== undefined) throw new RangeError(`it overlaps ${overlap}`);
@@ -209,11 +208,11 @@ function refuseTaken(holder: Holder | undefined, peer: Peer, what: string): void
 }
 
 function usesKeys(network: NetworkSpec): boolean {
-  return backendsOf(network).some(({ type }) => type === "wireguard");
+  return backendsOf(network).some(({ type }) => factsOf(type)?.nodeKeys === true);
 }
 
-function isStatic(network: NetworkSpec): boolean {
-  return backendsOf(network).some((backend) => backend.type === "vxlan" && backend.mode === "static");
+function usesMacs(network: NetworkSpec): boolean {
+  return backendsOf(network).some((backend) => wireOf(backend)?.vtepMac === true);
 }
 
 function olderFirst(a: UncheckedPeer, b: UncheckedPeer): number {

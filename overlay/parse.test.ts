@@ -152,12 +152,12 @@ t.test("S11: hostile networks are refused", async (t) => {
     [{ name: "x".repeat(201) }, /its name is not/],
     [{ subnetLengths: { 4: 8 } }, /subnet length 8 is not in 16..30/],
     [{ subnetLengths: { 4: 31 } }, /subnet length 31/],
-    [{ backend: { type: "ipsec" } }, /backend.type "ipsec"/],
-    [{ backend: { type: "vxlan", mode: "odd" } }, /backend.mode "odd"/],
-    [{ backend: { type: "vxlan", vni: 2 ** 24 } }, /backend.vni 16777216 is not in 1..16777215/],
-    [{ backend: { type: "vxlan", port: 65536 } }, /backend.port 65536/],
-    [{ backend: { type: "vxlan", port: 1.5 } }, /backend.port 1.5/],
-    [{ backend: { type: "vxlan", mtu: 1 } }, /backend.mtu is 1/],
+    [{ backend: { type: "ipsec" } }, /backend.type: "ipsec"/],
+    [{ backend: { type: "vxlan", mode: "odd" } }, /backend.mode: "odd"/],
+    [{ backend: { type: "vxlan", vni: 2 ** 24 } }, /backend.vni: 16777216 is not a whole number in 1..16777215/],
+    [{ backend: { type: "vxlan", port: 65536 } }, /backend.port: 65536/],
+    [{ backend: { type: "vxlan", port: 1.5 } }, /backend.port: 1.5/],
+    [{ backend: { type: "vxlan", mtu: 1 } }, /backend.mtu: 1 /],
   ];
   for (const [hostile, reason] of rows) {
     const parsed = parseNetworks([{ ...pods, ...hostile }]);
@@ -170,8 +170,11 @@ t.test("a network that conflicts with an older one is refused", async (t) => {
   const rows: readonly [Partial<UncheckedNetwork>, RegExp][] = [
     [{ name: "pods" }, /same name/],
     [{ cidrs: ["10.244.128.0/17"] }, /CIDR 10.244.128.0\/17 overlaps 10.244.0.0\/16 of network "pods"/],
-    [{ backend: { type: "vxlan", mode: "flow", port: 8472 } }, /UDP port 8472 is that of network "pods"/],
-    [{ backend: { type: "vxlan", mode: "static" } }, /VNI 1 is that of network "pods"/],
+    [
+      { backend: { type: "vxlan", mode: "flow", port: 8472 } },
+      /backend.port: 8472 serves network "pods" in mode static/,
+    ],
+    [{ backend: { type: "vxlan", mode: "static" } }, /backend.vni: 1 is used by network "pods"; choose another/],
   ];
   const second = { name: "second", cidrs: ["10.99.0.0/16"], backend: { type: "vxlan" }, masquerade: false };
   t.strictSame(parseNetworks([pods, second]).refusals, []);

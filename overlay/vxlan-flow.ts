@@ -1,6 +1,8 @@
+import type { Backend } from "../backends/backend.ts";
 import { formatMark } from "../kernel/mark.ts";
-import { hostPrefix, prefixAddress } from "../net/prefix.ts";
+import { prefixAddress } from "../net/prefix.ts";
 import {
+  addOwnEnds,
   type BackendPart,
   emptyPart,
   type NetworkContext,
@@ -10,11 +12,11 @@ import {
 } from "./backend.ts";
 import { directRoute } from "./host-gw.ts";
 import { podMtu, tunnelMtu } from "./mtu.ts";
-import type { Peer, Underlay, VxlanBackend } from "./network.ts";
+import type { Peer } from "./network.ts";
 import type { DesiredLink, DesiredRoute } from "./state.ts";
 import { underlayFamilies, underlayPath } from "./underlay.ts";
 
-type Context = NetworkContext<VxlanBackend>;
+type Context = NetworkContext<Backend<"vxlan">>;
 
 /** The one device of all flow networks with that port. */
 export function flowDevice(port: number): string {
@@ -30,10 +32,8 @@ export function vxlanFlow(context: Context): BackendPart {
   const part = emptyPart();
   const device = flowDevice(backend.port);
   const mtu = podMtu(network, underlay);
-  part.links.push(flowLink(device, backend, underlay));
-  // The subnet's lowest address, which no pod gets, is the node's own towards peers. The gateway's would not do: it is
-  // there only when the bridge is, and the kernel refuses a route with a source it does not have.
-  for (const subnet of own.subnets) part.addresses.push({ device, address: hostPrefix(prefixAddress(subnet)) });
+  part.links.push(flowLink(device, context));
+  addOwnEnds(part, own, device);
 
   for (const peer of peers) {
     const direct = backend.directRouting ? directRoute(peer, underlay) : undefined;
@@ -44,7 +44,7 @@ export function vxlanFlow(context: Context): BackendPart {
   return part;
 }
 
-function flowLink(device: string, backend: VxlanBackend, underlay: Underlay): DesiredLink {
+function flowLink(device: string, { backend, underlay }: Context): DesiredLink {
   return {
     name: device,
     kind: "vxlan",

@@ -1,3 +1,4 @@
+import type { Backend } from "../backends/backend.ts";
 import { formatMark } from "../kernel/mark.ts";
 import type { Family } from "../net/address.ts";
 import { hostPrefix, type Prefix, prefixAddress, prefixFamily } from "../net/prefix.ts";
@@ -11,12 +12,12 @@ import {
 } from "./backend.ts";
 import { directRoute } from "./host-gw.ts";
 import { tunnelMtu } from "./mtu.ts";
-import type { Peer, VxlanBackend } from "./network.ts";
+import type { Peer } from "./network.ts";
 import type { DesiredLink } from "./state.ts";
 import { type UnderlayPath, underlayFamilies, underlayPath } from "./underlay.ts";
 import { vtepMac } from "./vtep.ts";
 
-type Context = NetworkContext<VxlanBackend>;
+type Context = NetworkContext<Backend<"vxlan">>;
 
 /** The network's device for tunnels over that underlay family. */
 export function staticDevice(vni: number, underlay: Family): string {
@@ -87,7 +88,7 @@ function staticLink({ nodeId, network, backend, underlay }: Context, family: Fam
   return {
     name,
     kind: "vxlan",
-    mtu: Math.min(mtu, backend.mtu ?? mtu),
+    mtu: Math.min(mtu, backend.mtu || mtu),
     mac: vtepMac(network.name, nodeId),
     alias: formatMark({ role: "overlay", network: network.name }),
     vxlan: {

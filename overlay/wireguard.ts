@@ -1,7 +1,9 @@
+import type { Backend } from "../backends/backend.ts";
 import { formatMark } from "../kernel/mark.ts";
-import { hostPrefix, type Prefix, prefixAddress } from "../net/prefix.ts";
+import { type Prefix, prefixAddress } from "../net/prefix.ts";
 import type { WireguardPublicKey } from "../net/wireguard-key.ts";
 import {
+  addOwnEnds,
   type BackendPart,
   emptyPart,
   type NetworkContext,
@@ -11,11 +13,11 @@ import {
 } from "./backend.ts";
 import { directRoute } from "./host-gw.ts";
 import { podMtu, tunnelMtu } from "./mtu.ts";
-import type { Peer, WireguardBackend } from "./network.ts";
+import type { Peer } from "./network.ts";
 import type { DesiredRoute, DesiredWireguard, DesiredWireguardPeer } from "./state.ts";
 import { type UnderlayPath, underlayFamilies, underlayPath } from "./underlay.ts";
 
-type Context = NetworkContext<WireguardBackend>;
+type Context = NetworkContext<Backend<"wireguard">>;
 
 /** The one device of all networks with that port. */
 export function wireguardDevice(port: number): string {
@@ -38,8 +40,7 @@ export function wireguard(context: Context): BackendPart {
     alias: formatMark({ role: "overlay", network: "*" }),
     sysctls: tunnelSysctls(device),
   });
-  // The subnets' lowest addresses, which no pod gets, are the node's own towards peers.
-  for (const subnet of own.subnets) part.addresses.push({ device, address: hostPrefix(prefixAddress(subnet)) });
+  addOwnEnds(part, own, device);
 
   const known: DesiredWireguardPeer[] = [];
   for (const peer of peers) {

@@ -1,3 +1,4 @@
+import { wireOf } from "../../backends/backend.ts";
 import { type Address, type Family, familyOf } from "../../net/address.ts";
 import { type Prefix, prefixAddress, prefixFamily } from "../../net/prefix.ts";
 import { ownSubnetFor } from "../../overlay/backend.ts";
@@ -86,7 +87,7 @@ export function choosePeers(peers: readonly Peer[], count: number, random: () =>
 export function wanted(target: Target, network: NetworkSpec | undefined, direct: boolean): string {
   if (direct || network === undefined) return `packets between ${target.subnet} and ${target.peer.subnet}`;
   const { backend } = network;
-  return "port" in backend && backend.port !== 0 ? `UDP port ${backend.port}` : `${backend.type} packets`;
+  return backend.port !== 0 ? `UDP port ${backend.port}` : `${wireOf(backend)?.protocol ?? backend.type} packets`;
 }
 
 /** The underlay addresses of both nodes that their packets bear, the peer's first. */

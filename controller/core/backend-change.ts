@@ -1,8 +1,9 @@
+import { backendName, factsOf } from "../../backends/backend.ts";
 import { familyOf } from "../../net/address.ts";
 import type { Backend__Output } from "../../proto/gen/podwire/v1/Backend.ts";
 import { withFreeVni } from "./backend-conflict.ts";
 import { RequestError } from "./error.ts";
-import { type BackendRecord, backendName, checkBackend, type NetworkRecord } from "./record.ts";
+import { type BackendRecord, checkBackend, type NetworkRecord } from "./record.ts";
 import type { Network, State, Subnet } from "./state.ts";
 
 /** Nodes named in one refusal. */
@@ -100,8 +101,9 @@ function inability(state: State, { nodeId, addresses }: Subnet, wanted: BackendR
   if (!node.backends.includes(backendName(wanted))) {
     return `can do only ${node.backends.join(", ") || "nothing"}; load or install what is missing there and restart podwire-agent`;
   }
-  if (wanted.type === "ipip" && !addresses.some((address) => familyOf(address) === 4)) return "has no IPv4 address";
-  return undefined;
+  const { over = [] } = factsOf(wanted.type) ?? {};
+  const reachable = over.length > 1 || addresses.some((address) => over.includes(familyOf(address)));
+  return reachable ? undefined : `has no IPv${over.join()} address`;
 }
 
 function named(nodes: readonly string[]): string {

@@ -1,10 +1,11 @@
+import { backendName } from "../../backends/backend.ts";
 import { type Store, StoreUnavailableError } from "../store/store.ts";
 import { pending, planCompletion } from "./backend-change.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { Draft } from "./draft.ts";
 import type { Log } from "./log.ts";
 import type { Mirror } from "./mirror.ts";
-import { backendName, networkKey } from "./record.ts";
+import { networkKey } from "./record.ts";
 
 /**
  * For so long every node must have said that it sends with the new backend alone: what a node says is half a second old,

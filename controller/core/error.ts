@@ -24,3 +24,13 @@ export function invalid(key: string, value: unknown, advice: string): never {
   const shown = typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : String(value);
   throw new RequestError("INVALID_ARGUMENT", `${key}: ${shown} ${advice}`);
 }
+
+/** What `check` gives. @throws RequestError INVALID_ARGUMENT with the message of its RangeError */
+export function refusing<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new RequestError("INVALID_ARGUMENT", cause.message, { cause });
+  }
+}

@@ -1,4 +1,5 @@
 import { createHmac } from "node:crypto";
+import { factsOf } from "../../backends/backend.ts";
 import { type WireguardPublicKey, wireguardPublicKeyBytes } from "../../net/wireguard-key.ts";
 import type { Secrets } from "../../proto/gen/podwire/v1/Secrets.ts";
 import { RequestError } from "./error.ts";
@@ -76,8 +77,8 @@ export function withNewSecret(state: State, fresh: Uint8Array, now: number): Sec
 
 /** Whether any network needs such keys. */
 export function usesWireguard({ networks }: Pick<State, "networks">): boolean {
-  return [...networks.values()].some(
-    ({ backend, previous }) => backend.type === "wireguard" || previous?.backend.type === "wireguard",
+  return [...networks.values()].some(({ backend, previous }) =>
+    [backend, previous?.backend].some((each) => each !== undefined && factsOf(each.type)?.nodeKeys === true),
   );
 }
 

@@ -1,8 +1,10 @@
+import type { Backend } from "../../backends/backend.ts";
+import { checkBackend as checkAnyBackend } from "../../backends/check.ts";
 import type { Address, Family } from "../../net/address.ts";
 import type { Mac } from "../../net/mac.ts";
 import { type Prefix, prefixFamily } from "../../net/prefix.ts";
 import type { WireguardPublicKey } from "../../net/wireguard-key.ts";
-import { invalid, RequestError } from "./error.ts";
+import { invalid, RequestError, refusing } from "./error.ts";
 import {
   checkCidrs,
   checkInteger,
@@ -32,20 +34,8 @@ export interface NetworkRecord {
   readonly previous?: { readonly backend: BackendRecord; readonly since: number };
 }
 
-export interface BackendRecord {
-  readonly type: "vxlan" | "gre" | "ipip" | "wireguard" | "ovs" | "host-gw";
-  /** Absent for wireguard and host-gw; "both" for ovs alone. */
-  readonly mode?: "flow" | "static" | "both";
-  /** Of ovs alone. */
-  readonly tunnel?: "gre" | "vxlan" | "geneve";
-  /** Of vxlan and ovs, and the key of gre in static mode; 0 for the others. */
-  readonly vni: number;
-  /** UDP, of vxlan and wireguard, and of ovs unless its tunnels are GRE; 0 for the others. */
-  readonly port: number;
-  readonly directRouting: boolean;
-  /** 0: computed by the node. */
-  readonly mtu: number;
-}
+/** Checked, with its defaults. */
+export type BackendRecord = Backend;
 
 /** nodes/ID */
 export interface NodeRecord {
@@ -125,7 +115,7 @@ export function parseSubnetPath(path: string): { network: string; subnet: Prefix
   return { network: checkName("key", network), subnet: parsed };
 }
 
-/** Reads a network from a request or the store; fills defaults (lengths 24 and 64, ports 4790 and 8472). @throws RequestError */
+/** Reads a network from a request or the store; fills defaults (lengths 24 and 64, those of backends). @throws RequestError */
 export function checkNetwork(value: object): NetworkRecord {
   const source = value as Record<string, unknown>;
   const cidrs = checkCidrs("cidrs", source.cidrs);
@@ -159,72 +149,10 @@ export function checkNetwork(value: object): NetworkRecord {
 }
 
 const DEFAULT_SUBNET_LENGTH = { 4: 24, 6: 64 } as const;
-const DEFAULT_PORT = { flow: 4790, static: 8472, wireguard: 51820 } as const;
-const DEFAULT_OVS_PORT = { gre: 0, vxlan: 4789, geneve: 6081 } as const;
 
 /** Reads the backend of a network with those CIDRs; fills defaults. @throws RequestError */
 export function checkBackend(value: object, cidrs: readonly Prefix[]): BackendRecord {
-  const backend = readBackend(value as Record<string, unknown>);
-  const ipv6 = cidrs.find((cidr) => prefixFamily(cidr) === 6);
-  if (backend.type === "ipip" && ipv6 !== undefined) {
-    return invalid("backend.type", "ipip", `carries IPv4 alone, and CIDR ${ipv6} is IPv6; use gre`);
-  }
-  return backend;
-}
-
-/** As nodes say what they can do: `gre/flow`, `host-gw`. */
-export function backendName({ type, mode }: BackendRecord): string {
-  return mode === undefined ? type : `${type}/${mode}`;
-}
-
-function isType(text: unknown): text is BackendRecord["type"] {
-  return ["vxlan", "gre", "ipip", "wireguard", "ovs", "host-gw"].includes(text as string);
-}
-
-function readBackend(source: Record<string, unknown>): BackendRecord {
-  const type = source.type || "vxlan";
-  if (!isType(type))
-    return invalid("backend.type", type, "is unknown; use vxlan, gre, ipip, wireguard, ovs or host-gw");
-  if (type !== "ovs" && source.tunnel) return invalid("backend.tunnel", source.tunnel, `is for type ovs, not ${type}`);
-  const mtu = checkInteger("backend.mtu", source.mtu ?? 0, 0, 65535);
-  if (mtu !== 0 && mtu < 576) invalid("backend.mtu", mtu, "is less than 576; use 0 to have it computed");
-  const directRouting = source.directRouting === true;
-  if (type === "host-gw") return { type, vni: 0, port: 0, directRouting, mtu };
-  if (type === "wireguard") {
-    const port = checkInteger("backend.port", source.port || DEFAULT_PORT.wireguard, 1, 65535);
-    return { type, vni: 0, port, directRouting, mtu };
-  }
-  if (type === "ovs") return { ...checkOvs(source), directRouting, mtu };
-  const mode = source.mode || "flow";
-  if (mode !== "flow" && mode !== "static") return invalid("backend.mode", mode, "is unknown; use flow or static");
-  const vni = checkInteger("backend.vni", source.vni || 1, 1, 0xffffff);
-  if (type !== "vxlan")
-    return { type, mode, vni: type === "gre" && mode === "static" ? vni : 0, port: 0, directRouting, mtu };
-  return {
-    type,
-    mode,
-    vni,
-    port: checkInteger("backend.port", source.port || DEFAULT_PORT[mode], 1, 65535),
-    directRouting,
-    mtu,
-  };
-}
-
-function checkOvs(source: Record<string, unknown>): Omit<BackendRecord, "directRouting" | "mtu"> {
-  const mode = source.mode || "flow";
-  if (mode !== "flow" && mode !== "static" && mode !== "both")
-    return invalid("backend.mode", mode, "is unknown; use flow, static or both");
-  const tunnel = source.tunnel || "vxlan";
-  if (tunnel !== "gre" && tunnel !== "vxlan" && tunnel !== "geneve")
-    return invalid("backend.tunnel", tunnel, "is unknown; use gre, vxlan or geneve");
-  const port = checkInteger("backend.port", source.port || DEFAULT_OVS_PORT[tunnel], 0, 65535);
-  return {
-    type: "ovs",
-    mode,
-    tunnel,
-    vni: checkInteger("backend.vni", source.vni || 1, 1, 0xffffff),
-    port: tunnel === "gre" ? 0 : port,
-  };
+  return refusing(() => checkAnyBackend(value, cidrs));
 }
 
 /** Reads a node's record. @throws RequestError */

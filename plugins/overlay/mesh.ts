@@ -1,3 +1,4 @@
+import { wireOf } from "../../backends/backend.ts";
 import { CniError, Code, messageOf } from "../../cni/error.ts";
 import type { Logger } from "../../cni/log.ts";
 import { applyOverlay } from "../../dataplane/apply.ts";
@@ -133,7 +134,7 @@ function ownSubnets(mesh: Mesh, underlay: Underlay): Prefix[] {
  */
 function ownNodeId(mesh: Mesh, names: ReadonlySet<string>): string {
   const [name = "", ...more] = names;
-  if (mesh.backend.type !== "vxlan" || mesh.backend.mode === "flow" || more.length === 0) return meshNodeId(name);
+  if (wireOf(mesh.backend)?.vtepMac !== true || more.length === 0) return meshNodeId(name);
   throw new CniError(
     Code.invalidConfig,
     `mesh.peers: ${[...names].join(" and ")} are both this node's; in mode "static" give all entries of a node the same "node", such as {"node": "a", …}`,
