@@ -1,3 +1,4 @@
+import { type DeviceKind, kernelOption } from "../backends/backend.ts";
 import { addLink, deleteLink, type Link, setLink } from "../kernel/rtnetlink/link.ts";
 import { type Address, isAddress, isUnspecified } from "../net/address.ts";
 import type { DesiredLink } from "../overlay/state.ts";
@@ -56,15 +57,6 @@ export function wantedLinks(links: readonly DesiredLink[]): OverlayLink[] {
   return links.map((wanted) => ({ name: wanted.name, wanted }));
 }
 
-/** What a kernel was built with that makes such devices; a module of it is loaded when the first is asked for. */
-const KERNEL_OPTIONS = {
-  vxlan: "CONFIG_VXLAN",
-  gre: "CONFIG_NET_IPGRE",
-  ip6gre: "CONFIG_IPV6_GRE",
-  ipip: "CONFIG_NET_IPIP",
-  wireguard: "CONFIG_WIREGUARD",
-} as const satisfies Record<Exclude<DesiredLink["kind"], "ovs">, string>;
-
 /** @throws Error unless the device of that name is the one that Open vSwitch made for a bridge of ours */
 async function refuseOtherDevice(name: string, devices: Devices, switches: Switches | undefined): Promise<void> {
   await switches?.deviceMade(name);
@@ -73,13 +65,13 @@ async function refuseOtherDevice(name: string, devices: Devices, switches: Switc
   throw new Error(`device ${name} is not that of a bridge of Open vSwitch (kind ${link?.kind ?? "none"})`);
 }
 
-function withReason(kind: keyof typeof KERNEL_OPTIONS, make: () => void): void {
+function withReason(kind: DeviceKind, make: () => void): void {
   try {
     make();
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
     if (code === "EOPNOTSUPP") {
-      const option = KERNEL_OPTIONS[kind];
+      const option = kernelOption(kind);
       throw new Error(`this kernel has no devices of kind ${kind}; use one that is built with ${option}`, { cause });
     }
     if (code === "EEXIST") {

@@ -1,7 +1,7 @@
+import { DEVICE_KINDS } from "../backends/backend.ts";
 import { parseMark } from "../kernel/mark.ts";
 import type { Link } from "../kernel/rtnetlink/link.ts";
 import { contains, type Prefix } from "../net/prefix.ts";
-import type { DesiredLink } from "../overlay/state.ts";
 
 /**
  * Which kernel objects a caller answers for: it removes those that it does not want, and touches no others. The agent
@@ -15,13 +15,7 @@ export interface Scope {
 }
 
 /** Kinds of our tunnels' devices (IFLA_INFO_KIND). */
-const TUNNEL_KINDS: ReadonlySet<string | undefined> = new Set<DesiredLink["kind"]>([
-  "vxlan",
-  "gre",
-  "ip6gre",
-  "ipip",
-  "wireguard",
-]);
+const TUNNEL_KINDS: ReadonlySet<string | undefined> = DEVICE_KINDS;
 /** Kinds that a bridge's own device has, with Open vSwitch's kernel module and without. */
 const SWITCH_KINDS: ReadonlySet<string | undefined> = new Set(["openvswitch", "tun"]);
 

@@ -1,3 +1,4 @@
+import type { InnerFormat } from "../backends/facts.ts";
 import { type Address, addressToBytes, type Family, familyOf } from "../net/address.ts";
 import { type Prefix, prefixAddress, prefixFamily, prefixLength } from "../net/prefix.ts";
 import type { NftChain, NftSet } from "./ruleset.ts";
@@ -26,8 +27,7 @@ const FORMATS = {
     6: { when: "@th,0,32 0x20006558 @th,160,16 0x86dd", at: 240 },
   },
   ip: { 4: { when: "", at: 96 }, 6: undefined },
-} as const satisfies Record<string, Record<Family, { readonly when: string; readonly at: number } | undefined>>;
-export type InnerFormat = keyof typeof FORMATS;
+} as const satisfies Record<InnerFormat, Record<Family, { readonly when: string; readonly at: number } | undefined>>;
 
 /**
  * Bits that one part of a key takes at most: a number that JSON carries without loss, and an IPv6 address is not more

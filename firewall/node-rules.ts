@@ -1,3 +1,4 @@
+import { PROTOCOLS, type TunnelProtocol } from "../backends/facts.ts";
 import { type Address, type Family, familyOf } from "../net/address.ts";
 import { comparePrefixes, contains, type Prefix, prefixAddress, prefixFamily, prefixLength } from "../net/prefix.ts";
 import { type InnerSource, innerSource } from "./inner-source.ts";
@@ -33,13 +34,6 @@ export interface TunnelPeers {
   /** Absent: the tunnel itself knows who may send what. */
   readonly inner?: InnerSource;
 }
-
-/** Numbers of IP protocols (IANA), and the families that they go over. */
-const PROTOCOLS = {
-  gre: { number: 47, families: [4, 6] },
-  ipip: { number: 4, families: [4] },
-} as const;
-export type TunnelProtocol = keyof typeof PROTOCOLS;
 
 const IP = { 4: "ip", 6: "ip6" } as const;
 
