@@ -1,3 +1,7 @@
+import { BACKEND_TYPES, factsOf, type OptionalKey, typesWith, wireOf } from "../backends/backend.ts";
+import { RANGES } from "../backends/check.ts";
+import type { Wire } from "../backends/facts.ts";
+import { oneOf } from "../backends/words.ts";
 import { ADDRESS_BITS } from "../net/address.ts";
 import { type Prefix, parseNetwork, prefixFamily, prefixLength } from "../net/prefix.ts";
 import type { Network } from "../proto/gen/podwire/v1/Network.ts";
@@ -16,12 +20,6 @@ export interface NetworkOptions {
   readonly directRouting?: boolean;
   readonly masquerade: boolean;
 }
-
-/** Bits of a VXLAN network identifier, RFC 7348. */
-const LARGEST_VNI = 2 ** 24 - 1;
-
-/** Every IPv4 host takes 576 bytes (RFC 791), and a link's MTU is no larger than 65535. */
-const MTU_RANGE = [576, 65535] as const;
 
 /** `cnictl network create`. */
 export async function createNetwork(context: Context, name: string, options: NetworkOptions): Promise<ExitCode> {
@@ -43,46 +41,55 @@ export function networkFromOptions(name: string, options: NetworkOptions): Netwo
   if (new Set(cidrs.map(prefixFamily)).size < cidrs.length) {
     throw usageError(`--cidr ${cidrs.join(",")}: a network has at most one CIDR of each family`);
   }
-  const { backend: type, mode } = options;
-  refuseExcess(options);
+  const { backend: type } = options;
+  const mode = options.mode ?? modesOf(type)[0] ?? "";
+  const tunnel = options.tunnel ?? factsOf(type)?.tunnels?.[0];
+  refuseExcess(options, wireOf({ type, mode, tunnel }));
   return {
     name,
     cidrs,
     ...subnetLengths(cidrs, options.subnetLength ?? []),
     backend: {
       type,
-      ...(type === "ovs" && { tunnel: options.tunnel ?? "vxlan" }),
-      mode: type === "host-gw" || type === "wireguard" ? "" : (mode ?? "flow"),
-      vni: integer("--vni", options.vni, 1, LARGEST_VNI),
-      port: integer("--port", options.port, 1, 65535),
+      ...(tunnel !== undefined && { tunnel }),
+      mode,
+      vni: integer("--vni", options.vni, ...RANGES.vni),
+      port: integer("--port", options.port, ...RANGES.port),
       directRouting: options.directRouting ?? false,
-      mtu: integer("--mtu", options.mtu, ...MTU_RANGE),
+      mtu: integer("--mtu", options.mtu, ...RANGES.mtu),
     },
     masquerade: options.masquerade,
   };
 }
 
-/** The backends that an option is for. */
-const OPTION_OF = {
-  mode: ["vxlan", "gre", "ipip", "ovs"],
-  tunnel: ["ovs"],
-  vni: ["vxlan", "gre", "ovs"],
-  port: ["vxlan", "wireguard", "ovs"],
-  directRouting: ["vxlan", "gre", "ipip", "wireguard", "ovs"],
-} as const satisfies Partial<Record<keyof NetworkOptions, readonly string[]>>;
+/** Options that are not for every backend, by what they are to it. */
+const OPTION_OF = ["mode", "tunnel", "vni", "port", "directRouting"] as const satisfies readonly OptionalKey[];
 
-function refuseExcess(options: NetworkOptions): void {
+function refuseExcess(options: NetworkOptions, wire: Wire | undefined): void {
   const { backend, mode, tunnel, vni, port } = options;
-  for (const key of Object.keys(OPTION_OF) as (keyof typeof OPTION_OF)[]) {
-    const allowed: readonly string[] = OPTION_OF[key];
+  for (const key of OPTION_OF) {
+    const allowed = typesWith(key);
     if (options[key] === undefined || allowed.includes(backend)) continue;
     throw usageError(`--${kebab(key)} is for --backend ${allowed.join(", ")}, not ${backend}`);
   }
-  if (mode === "both" && backend !== "ovs") throw usageError(`--mode both is for --backend ovs, not ${backend}`);
-  if (tunnel === "gre" && port !== undefined) throw usageError(`--port ${port}: tunnels of type gre have no port`);
-  if (backend === "gre" && vni !== undefined && mode !== "static") {
-    throw usageError(`--vni ${vni} with --backend gre is the key of --mode static; the other mode sends none`);
+  const having = BACKEND_TYPES.filter((type) => modesOf(type).some((each) => each === mode));
+  if (mode !== undefined && !having.includes(backend)) {
+    throw usageError(`--mode ${mode} is for --backend ${having.join(", ")}, not ${backend}`);
   }
+  if (port !== undefined && wire?.port === undefined) {
+    throw usageError(`--port ${port}: tunnels of type ${tunnel} have no port`);
+  }
+  if (vni !== undefined && wire?.vni === undefined) throw usageError(`--vni ${vni} ${isOfAnotherMode(backend)}`);
+}
+
+function isOfAnotherMode(type: string): string {
+  const { wires = {}, vniName = "number" } = factsOf(type) ?? {};
+  const numbered = Object.keys(wires).filter((way) => wires[way]?.vni !== undefined);
+  return `with --backend ${type} is the ${vniName} of --mode ${oneOf(numbered)}; the other mode sends none`;
+}
+
+function modesOf(type: string): readonly string[] {
+  return factsOf(type)?.modes ?? [];
 }
 
 function subnetLengths(cidrs: readonly Prefix[], texts: readonly string[]): Partial<Network> {

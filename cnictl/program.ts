@@ -1,4 +1,14 @@
 import { Argument, Command, CommanderError, Option } from "commander";
+import { BACKEND_TYPES } from "../backends/backend.ts";
+import {
+  aboutBackends,
+  MODE_CHOICES,
+  modeWords,
+  portWords,
+  TUNNEL_CHOICES,
+  tunnelWords,
+  vniWords,
+} from "../backends/words.ts";
 import { JOURNAL_PATH } from "../journal/call.ts";
 import type { ConnectionOptions } from "./connection.ts";
 import type { Context } from "./context.ts";
@@ -137,35 +147,15 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
       ).makeOptionMandatory(),
     )
     .addOption(list("--subnet-length <bits>", "length of a node's subnet, one for each CIDR (default: 24 and 64)"))
-    .addOption(
-      new Option("--backend <type>", "how nodes reach each other")
-        .choices(["vxlan", "gre", "ipip", "wireguard", "ovs", "host-gw"])
-        .default("vxlan"),
-    )
-    .addOption(
-      new Option(
-        "--mode <mode>",
-        "of tunnels: flow (one route a peer), or static (of vxlan as flannel does, else one device a peer); of ovs also both",
-      ).choices(["flow", "static", "both"]),
-    )
-    .addOption(
-      new Option("--tunnel <type>", "of ovs: what Open vSwitch wraps packets in (default: vxlan)").choices([
-        "gre",
-        "vxlan",
-        "geneve",
-      ]),
-    )
-    .option(
-      "--vni <number>",
-      "network identifier of vxlan and ovs, or key of gre in static mode (default: the controller chooses)",
-    )
-    .option(
-      "--port <number>",
-      "UDP port (default: 4790 for flow, 8472 for static; 51820 for wireguard; of ovs 4789 for vxlan, 6081 for geneve)",
-    )
+    .addOption(new Option("--backend <type>", "how nodes reach each other").choices(BACKEND_TYPES).default("vxlan"))
+    .addOption(new Option("--mode <mode>", modeWords()).choices(MODE_CHOICES))
+    .addOption(new Option("--tunnel <type>", `what it wraps packets in, ${tunnelWords()}`).choices(TUNNEL_CHOICES))
+    .option("--vni <number>", `${vniWords()} (default: the controller chooses)`)
+    .option("--port <number>", `UDP port (default: ${portWords()})`)
     .option("--direct-routing", "no tunnel, and so no encryption, to nodes on the same segment")
     .option("--mtu <bytes>", "of the pods (default: computed from the underlay)")
     .option("--no-masquerade", "pods reach the world with their own addresses")
+    .addHelpText("after", `\nBackends:\n${aboutBackends()}`)
     .action(
       run(async (context, name, options) =>
         (await import("./network-create.ts")).createNetwork(context, name, options),

@@ -1,4 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { BACKEND_TYPES } from "../backends/backend.ts";
+import { modeWords, oneOf, portWords, tunnelWords, vniWords } from "../backends/words.ts";
 import { type Endpoint, parseEndpoint } from "../net/endpoint.ts";
 
 /** What the command line and PODWIRE_* say. */
@@ -103,16 +105,11 @@ function makeCommand(): Command {
     )
     .option("--network-name <name>", "network made at the first start", "default")
     .option("--network-cidr <cidrs>", "its CIDRs, one per family, comma-separated", parseList, ["10.244.0.0/16"])
-    .option("--network-backend <type>", "vxlan, gre, ipip, wireguard, ovs or host-gw", "vxlan")
-    .option("--network-mode <mode>", "of tunnels: flow, or static (of vxlan as flannel does it); of ovs also both")
-    .option("--network-tunnel <type>", "of ovs: gre, vxlan or geneve", "")
-    .option("--network-vni <number>", "of vxlan and ovs; the key of gre in static mode", parseNumber, 1)
-    .option(
-      "--network-port <number>",
-      "UDP port; 0: 4790 for flow, 8472 for static, 51820 for wireguard; of ovs 4789 for vxlan, 6081 for geneve",
-      parseNumber,
-      0,
-    )
+    .option("--network-backend <type>", oneOf(BACKEND_TYPES), "vxlan")
+    .option("--network-mode <mode>", modeWords())
+    .option("--network-tunnel <type>", tunnelWords(), "")
+    .option("--network-vni <number>", vniWords(), parseNumber, 1)
+    .option("--network-port <number>", `UDP port; 0: ${portWords()}`, parseNumber, 0)
     .option("--network-mtu <bytes>", "of pods; 0: computed by each node", parseNumber, 0)
     .option("--network-direct-routing", "reach nodes on the same segment without a tunnel", false)
     .option("--no-network-masquerade", "pods reach the world with their own addresses")

@@ -1,3 +1,4 @@
+import { factsOf, backendName as kindName, wireOf } from "../../backends/backend.ts";
 import type { Network__Output as Network } from "../../proto/gen/podwire/v1/Network.ts";
 import { formatAge, timestamp } from "../age.ts";
 import { compareText } from "./node.ts";
@@ -5,8 +6,7 @@ import { API_VERSION, type ApiObject, present, type Resource } from "./resource.
 
 /** `vxlan/flow`, `vxlan/static`, `host-gw`: the words in which nodes say what they can do. */
 export function backendOf(backend: Network["backend"]): string {
-  if (backend === null) return "";
-  return backend.mode === "" ? backend.type : `${backend.type}/${backend.mode}`;
+  return backend === null ? "" : kindName(backend);
 }
 
 /** While it is being changed: the old one and the new one. */
@@ -14,7 +14,7 @@ export function backendName({ backend, previous }: Network): string {
   return previous === null ? backendOf(backend) : `${backendOf(previous)}→${backendOf(backend)}`;
 }
 
-/** {@link backendName}, and the tunnel where Open vSwitch has a choice. */
+/** {@link backendName}, and the tunnel where there is a choice. */
 export function backendText(network: Network): string {
   const { tunnel = "" } = network.backend ?? {};
   return tunnel === "" ? backendName(network) : `${backendName(network)} (${tunnel})`;
@@ -54,7 +54,7 @@ export const networks: Resource<Network> = {
 };
 
 function isPortless(backend: Network["backend"]): boolean {
-  return backend?.type === "gre" || backend?.type === "ipip" || backend?.tunnel === "gre";
+  return backend !== null && factsOf(backend.type) !== undefined && wireOf(backend)?.port === undefined;
 }
 
 /** 0 leaves the choice to the agents. */

@@ -1,3 +1,4 @@
+import { factsOf, wireOf } from "../../backends/backend.ts";
 import { type Address, type Family, familyOf, isAddress } from "../../net/address.ts";
 import { comparePrefixes, contains, type Prefix, prefixFamily } from "../../net/prefix.ts";
 import type { Network__Output as Network } from "../../proto/gen/podwire/v1/Network.ts";
@@ -57,11 +58,10 @@ function routeTo(subnet: Subnet, network: Network, source: Node | undefined): Ro
   if (source !== undefined && !source.backends.includes(backend)) {
     return { ...route, how: `none: ${source.name} cannot do ${backend || "it"}` };
   }
-  const { type, directRouting, vni } = network.backend ?? {};
-  const tunnelled = type !== undefined && type !== "host-gw";
+  const { directRouting, vni } = network.backend ?? {};
   const via = underlayAddress(subnet, source, underlayFamilies(network, subnet));
   if (via === undefined) return { ...route, how: `none: ${route.node} has no address of a family that it takes` };
-  if (!tunnelled) return { ...route, via, how: "direct" };
+  if (!isTunnel(network.backend)) return { ...route, via, how: "direct" };
   const how = directRouting ? `direct or ${backend}` : backend;
   return { ...route, via, how, ...(vni ? { vni } : {}) };
 }
@@ -69,10 +69,14 @@ function routeTo(subnet: Subnet, network: Network, source: Node | undefined): Ro
 /** The families that agents take to the holder, the preferred one first; a plain next hop can only be of the subnet's own. */
 function underlayFamilies({ backend }: Network, { subnet }: Subnet): readonly Family[] {
   const own = prefixFamily(subnet as Prefix);
-  if (backend === null || backend.type === "host-gw") return [own];
-  if (backend.type === "ipip") return [4];
-  if (backend.type === "gre" || backend.type === "wireguard" || backend.type === "ovs") return [4, 6];
-  return backend.mode === "static" && own === 6 ? [6, 4] : [4, 6];
+  if (backend === null || !isTunnel(backend)) return [own];
+  const over: readonly Family[] = factsOf(backend.type)?.over ?? [4, 6];
+  return own === 6 && wireOf(backend)?.followsPods === true ? over.toReversed() : over;
+}
+
+/** One of which nothing is known may well be. */
+function isTunnel(backend: Network["backend"]): boolean {
+  return backend !== null && (factsOf(backend.type) === undefined || wireOf(backend) !== undefined);
 }
 
 function underlayAddress(subnet: Subnet, source: Node | undefined, families: readonly Family[]): Address | undefined {
