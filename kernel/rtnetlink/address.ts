@@ -19,6 +19,7 @@ const fields = {
   local: [2, ip],
   label: [3, string],
   broadcast: [4, ip],
+  multicast: [7, ip],
   flags: [8, u32],
 } as const;
 const addressAttrs = attrs(fields);
@@ -73,6 +74,15 @@ export function listAddresses(
     header.write(to, { family: family ? familyNumber(family) : 0, length: 0, flags: 0, scope: 0, index });
   const addresses = rt.dump({ type: Rtm.getAddress, body, label: "RTM_GETADDR" }, decodeAddress);
   return index === 0 ? addresses : addresses.filter((address) => address.index === index);
+}
+
+/** The IPv6 groups that a link has joined: `ip -6 maddress show dev LINK`. */
+export function listGroups(rt: RouteSocket, { index }: { readonly index: number }): Address[] {
+  const body = (to: Writer) => header.write(to, { family: Af.inet6, length: 0, flags: 0, scope: 0, index });
+  return rt.dump({ type: Rtm.getMulticast, body, label: "RTM_GETMULTICAST" }, (message) => {
+    const from = new Reader(message.body);
+    return header.read(from).index === index ? addressAttrs.read(from).multicast : undefined;
+  });
 }
 
 /** `ip address add`. @throws NetlinkError EEXIST when the link has it already */

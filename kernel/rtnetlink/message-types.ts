@@ -16,6 +16,7 @@ export const Rtm = {
   newRule: 32,
   delRule: 33,
   getRule: 34,
+  getMulticast: 58,
 } as const;
 
 const OBJECTS = ["LINK", "ADDR", "ROUTE", "NEIGH", "RULE"];

@@ -8,6 +8,7 @@ import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { announce, awaitForwarding } from "../interface/announce.ts";
 import { podOf, refuseInexpressible, refuseLongNames } from "../interface/attachment.ts";
 import { awaitDad } from "../interface/dad.ts";
+import { awaitGroups } from "../interface/groups.ts";
 import { dnsOf, ipamLease, makeResult } from "../interface/lease.ts";
 import { planAddresses } from "../interface/plan.ts";
 import { configurePod, openPod } from "../interface/pod.ts";
@@ -71,7 +72,7 @@ export async function add(
     host = getLink(node, port.index);
   } else {
     host = await awaitForwarding(node, bridge.link, port);
-    if (conf.enableDad) await awaitDad(pod, plan.ips);
+    await (conf.enableDad ? awaitDad : awaitGroups)(pod, plan.ips);
     announce(pod, port.podMac);
   }
   phases.enter("answer");
