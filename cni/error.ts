@@ -13,6 +13,8 @@ export const Code = {
   limitedConnectivity: 51,
   /** Ours, from the range for plugins: CHECK found that the kernel no longer holds what ADD made. */
   checkFailed: 100,
+  /** Ours: what the configuration asks for cannot be had from this kernel. */
+  lackingKernel: 101,
   internal: 999,
 } as const;
 export type Code = (typeof Code)[keyof typeof Code];

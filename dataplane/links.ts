@@ -1,4 +1,5 @@
 import { type DeviceKind, kernelOption } from "../backends/backend.ts";
+import { lackingDevices } from "../kernel/rtnetlink/device-kinds.ts";
 import { addLink, deleteLink, type Link, setLink } from "../kernel/rtnetlink/link.ts";
 import { type Address, isAddress, isUnspecified } from "../net/address.ts";
 import type { DesiredLink } from "../overlay/state.ts";
@@ -70,10 +71,7 @@ function withReason(kind: DeviceKind, make: () => void): void {
     make();
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-    if (code === "EOPNOTSUPP") {
-      const option = kernelOption(kind);
-      throw new Error(`this kernel has no devices of kind ${kind}; use one that is built with ${option}`, { cause });
-    }
+    if (code === "EOPNOTSUPP") throw new Error(lackingDevices(kind, kernelOption(kind)), { cause });
     if (code === "EEXIST") {
       const command = `ip -d link show type ${kind}`;
       throw new Error(`another device has the same tunnel; find it with "${command}" and remove it`, { cause });

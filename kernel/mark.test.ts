@@ -1,5 +1,5 @@
 import t from "tap";
-import { attachmentKey, formatMark, hostVethName, type Mark, parseMark } from "./mark.ts";
+import { attachmentKey, formatMark, hostVethName, isMarkOf, type Mark, parseMark } from "./mark.ts";
 
 const veth = { role: "veth", network: "pods", containerId: "c".repeat(64), ifName: "eth0" } as const;
 
@@ -12,6 +12,11 @@ t.test("S15: an alias tells whose link it is", async (t) => {
       `podwire veth net=pods cid=${veth.containerId} if=eth0 pod=default/web-1`,
     ],
     [veth, `podwire veth net=pods cid=${veth.containerId} if=eth0`],
+    [{ ...veth, role: "interface" }, `podwire interface net=pods cid=${veth.containerId} if=eth0`],
+    [
+      { ...veth, role: "device", from: "enp1s0" },
+      `podwire device net=pods cid=${veth.containerId} if=eth0 from=enp1s0`,
+    ],
   ];
   for (const [mark, alias] of marks) {
     t.equal(formatMark(mark), alias);
@@ -29,10 +34,21 @@ t.test("S15: foreign and broken aliases are not ours", async (t) => {
     "podwire bridge",
     "podwire bridge net=",
     "podwire x net=a",
+    "podwire x net=a cid=b if=c",
+    "podwire device net=a cid=b if=c",
     " podwire bridge net=a",
     "podwirex bridge net=a",
   ];
   for (const alias of [undefined, ...foreign]) t.equal(parseMark(alias), undefined, String(alias));
+});
+
+t.test("S15: a mark is one attachment's, in one role", async (t) => {
+  t.ok(isMarkOf(veth, "veth", { ...veth }));
+  t.notOk(isMarkOf(veth, "interface", veth));
+  t.notOk(isMarkOf(undefined, "veth", veth));
+  for (const change of [{ network: "pods2" }, { containerId: "d" }, { ifName: "eth1" }]) {
+    t.notOk(isMarkOf(veth, "veth", { ...veth, ...change }));
+  }
 });
 
 t.test("the pod is dropped when the alias gets too long; what is too long even so is refused", async (t) => {

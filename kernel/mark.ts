@@ -16,32 +16,40 @@ export interface AttachmentName {
   readonly ifName: string;
 }
 
+interface PodMark extends AttachmentName {
+  readonly pod?: { readonly namespace: string; readonly name: string } | undefined;
+}
+
 /** What a link of ours says about itself in its alias (IFLA_IFALIAS). */
 export type Mark =
-  | ({
-      readonly role: "veth";
-      readonly pod?: { readonly namespace: string; readonly name: string } | undefined;
-    } & AttachmentName)
+  /** The node's end of a veth. */
+  | ({ readonly role: "veth" } & PodMark)
+  /** The pod's interface, where that has no end on the node. */
+  | ({ readonly role: "interface" } & PodMark)
+  /** A device of the node that a pod has on loan, and the name to give it back by. */
+  | ({ readonly role: "device"; readonly from: string } & AttachmentName)
   | { readonly role: "bridge" | "overlay"; readonly network: string };
 
 /**
- * The alias that says the link is ours: `podwire veth net=N cid=C if=I pod=NS/NAME`. The pod is left out when the whole
- * would not fit into 255 bytes.
+ * The alias that says the link is ours: `podwire veth net=N cid=C if=I pod=NS/NAME`, `podwire device net=N cid=C if=I from=D`.
+ * The pod is left out when the whole would not fit into 255 bytes.
  * @throws RangeError when a part is empty, holds white space, or the alias is too long even so.
  */
 export function formatMark(mark: Mark): string {
-  const base =
-    mark.role === "veth"
-      ? ["podwire", "veth", field("net", mark.network), field("cid", mark.containerId), field("if", mark.ifName)].join(
-          " ",
-        )
-      : ["podwire", mark.role, field("net", mark.network)].join(" ");
+  const base = ["podwire", mark.role, ...fields(mark)].join(" ");
   if (Buffer.byteLength(base) > MAX_ALIAS_BYTES) {
     throw new RangeError(`the link alias "${base}" has more than ${MAX_ALIAS_BYTES} bytes; use a shorter network name`);
   }
-  if (mark.role !== "veth" || mark.pod === undefined) return base;
+  if (!("pod" in mark) || mark.pod === undefined) return base;
   const full = `${base} ${field("pod", `${mark.pod.namespace}/${mark.pod.name}`)}`;
   return Buffer.byteLength(full) > MAX_ALIAS_BYTES ? base : full;
+}
+
+function fields(mark: Mark): readonly string[] {
+  const network = field("net", mark.network);
+  if (!("containerId" in mark)) return [network];
+  const attachment = [network, field("cid", mark.containerId), field("if", mark.ifName)];
+  return mark.role === "device" ? [...attachment, field("from", mark.from)] : attachment;
 }
 
 /** Reads an alias; undefined when the link is not ours (or no alias of ours can be read from it). */
@@ -54,10 +62,19 @@ export function parseMark(alias: string | undefined): Mark | undefined {
   if (role === "bridge" || role === "overlay") return { role, network };
   const containerId = values.get("cid");
   const ifName = values.get("if");
-  if (role !== "veth" || !containerId || !ifName) return undefined;
+  const from = values.get("from");
+  if (!containerId || !ifName) return undefined;
+  if (role === "device") return from ? { role, network, containerId, ifName, from } : undefined;
+  if (role !== "veth" && role !== "interface") return undefined;
   const [, namespace, name] = /^([^/]+)\/(.+)$/.exec(values.get("pod") ?? "") ?? [];
   const pod = namespace !== undefined && name !== undefined ? { namespace, name } : undefined;
   return pod === undefined ? { role, network, containerId, ifName } : { role, network, containerId, ifName, pod };
+}
+
+/** Whether the mark is that of the attachment's link in the role. */
+export function isMarkOf(mark: Mark | undefined, role: "veth" | "interface" | "device", of: AttachmentName): boolean {
+  if (mark?.role !== role || !("containerId" in mark)) return false;
+  return mark.network === of.network && mark.containerId === of.containerId && mark.ifName === of.ifName;
 }
 
 /** The host end's name, `pw` and 12 hex digits: 14 bytes, under IFNAMSIZ. The same attachment always has the same name. */

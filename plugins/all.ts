@@ -1,11 +1,13 @@
 import type { Plugin } from "../cni/plugin.ts";
 import { makeBridge } from "./bridge/plugin.ts";
+import { makeDummy } from "./dummy/plugin.ts";
 import { greOverlay } from "./gre-overlay/plugin.ts";
 import { type Machine as IpamMachine, thisMachine as thisIpamMachine } from "./host-local/machine.ts";
 import { makeHostLocal } from "./host-local/plugin.ts";
 import { loopback } from "./loopback/plugin.ts";
 import type { PluginName } from "./names.ts";
 import { type NodeMachine, thisMachine as thisNode } from "./node/machine.ts";
+import { makePtp } from "./ptp/plugin.ts";
 import { staticPlugin } from "./static/plugin.ts";
 import { vxlanOverlay } from "./vxlan-overlay/plugin.ts";
 
@@ -21,6 +23,8 @@ export const THIS_MACHINE: Machines = { node: thisNode, ipam: thisIpamMachine };
 export function makePlugins({ node, ipam }: Machines): Readonly<Record<PluginName, Plugin>> {
   return {
     bridge: makeBridge(node),
+    ptp: makePtp(node),
+    dummy: makeDummy(node),
     "host-local": makeHostLocal(ipam),
     static: staticPlugin,
     loopback,

@@ -1,3 +1,12 @@
 /** The plugins, by the names that runtimes execute them as. */
-export const PLUGIN_NAMES = ["bridge", "host-local", "static", "loopback", "vxlan-overlay", "gre-overlay"] as const;
+export const PLUGIN_NAMES = [
+  "bridge",
+  "ptp",
+  "dummy",
+  "host-local",
+  "static",
+  "loopback",
+  "vxlan-overlay",
+  "gre-overlay",
+] as const;
 export type PluginName = (typeof PLUGIN_NAMES)[number];

@@ -5,9 +5,10 @@ import { isNetlinkError } from "../../kernel/netlink/error.ts";
 import { listAddresses } from "../../kernel/rtnetlink/address.ts";
 import { addLink, deleteLink, getLink, type Link, LinkFlag, listLinks, setLink } from "../../kernel/rtnetlink/link.ts";
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
-import { readSysctl, writeSysctl } from "../../kernel/sysctl.ts";
+import { writeSysctl } from "../../kernel/sysctl.ts";
 import { localMacFromHash } from "../../net/mac.ts";
 import { type Prefix, prefixFamily } from "../../net/prefix.ts";
+import { enableForwarding } from "../interface/forwarding.ts";
 import type { AddressPlan } from "../interface/plan.ts";
 import type { BridgeConf } from "./conf.ts";
 import { ensureGateway } from "./gateway.ts";
@@ -105,13 +106,6 @@ function harden({ name, ipv4, ipv6 }: Link): void {
   if (ipv4?.acceptRedirects) writeSysctl(`net/ipv4/conf/${name}/accept_redirects`, 0);
 }
 
-/** The key that makes the node a router for the family. */
-export const FORWARDING = { 4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding" } as const;
-
-export function isForwarding(family: 4 | 6): boolean {
-  return readSysctl(FORWARDING[family]) === "1";
-}
-
 /** Removes a bridge of ours when no link is joined to it any more. */
 export function deleteEmptyBridge(rt: RouteSocket, bridge: Pick<Link, "index">): void {
   if (listLinks(rt, { master: bridge.index }).length > 0) return;
@@ -162,7 +156,7 @@ export function joinBridge(rt: RouteSocket, conf: BridgeConf, network: string, b
     },
     serve(plan) {
       putGateways(rt, link, plan, conf.forceAddress, undos);
-      if (conf.isGateway) for (const family of plan.families) writeSysctl(FORWARDING[family], 1);
+      if (conf.isGateway) enableForwarding(plan.families);
     },
     leave,
   };

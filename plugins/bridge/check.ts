@@ -4,12 +4,13 @@ import { listAddresses } from "../../kernel/rtnetlink/address.ts";
 import { getLink, type Link } from "../../kernel/rtnetlink/link.ts";
 import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { checkVethEnd, Differences, ownPart, type Report, type Told } from "../interface/check.ts";
+import { FORWARDING, isForwarding } from "../interface/forwarding.ts";
 import { planAddresses } from "../interface/plan.ts";
 import { ruleProblems } from "../interface/rules.ts";
 import { findVeth, podMac } from "../interface/veth.ts";
 import type { NodeMachine } from "../node/machine.ts";
 import { openPodNetns } from "../pod-netns.ts";
-import { FORWARDING, isForwarding, isPromiscuous } from "./bridge.ts";
+import { isPromiscuous } from "./bridge.ts";
 import { type BridgeConf, decodeBridgeConf } from "./conf.ts";
 
 /**

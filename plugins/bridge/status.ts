@@ -1,7 +1,7 @@
-import { CniError, Code, messageOf } from "../../cni/error.ts";
+import { CniError, Code } from "../../cni/error.ts";
 import type { StatusRequest } from "../../cni/plugin.ts";
-import { TABLE } from "../../firewall/nft-text.ts";
 import { getLink } from "../../kernel/rtnetlink/link.ts";
+import { available, requireNftables } from "../interface/available.ts";
 import type { NodeMachine } from "../node/machine.ts";
 import { decodeBridgeConf } from "./conf.ts";
 
@@ -22,21 +22,7 @@ export async function status({ conf: netConf, delegator }: StatusRequest, machin
       `bridge: "${conf.bridge}" is a link of kind ${kind ?? "none"}, not a bridge; choose another name`,
     );
   }
-  if (conf.ipMasq || conf.macSpoofCheck) {
-    available("nftables", () => {
-      machine.openNft()[Symbol.dispose](); // the library
-      using probe = machine.openNftProbe(); // the kernel
-      probe.hasTable("inet", TABLE);
-    });
-  }
+  if (conf.ipMasq || conf.macSpoofCheck) requireNftables(machine);
   const { ipam } = netConf;
   if (ipam !== undefined) await delegator.status(ipam.type, netConf.raw);
-}
-
-function available<T>(what: string, probe: () => T): T {
-  try {
-    return probe();
-  } catch (error) {
-    throw new CniError(Code.notAvailable, `${what} cannot be used: ${messageOf(error)}`, { cause: error });
-  }
 }

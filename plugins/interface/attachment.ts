@@ -1,7 +1,7 @@
 import type { NetConf } from "../../cni/conf.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import { atLeast } from "../../cni/version.ts";
-import { type AttachmentName, formatMark } from "../../kernel/mark.ts";
+import { type AttachmentName, formatMark, type Mark } from "../../kernel/mark.ts";
 
 /** 0.1.0 and 0.2.0 have no words for a result without addresses. */
 export function refuseInexpressible({ cniVersion, ipam }: NetConf): void {
@@ -12,13 +12,18 @@ export function refuseInexpressible({ cniVersion, ipam }: NetConf): void {
   );
 }
 
-/** Names must fit into the alias by which links are known. */
+/** Names must fit into the alias by which links are known. @throws CniError 7 */
 export function refuseLongNames({ network, containerId, ifName }: AttachmentName): void {
+  aliasOf({ role: "veth", network, containerId, ifName });
+}
+
+/** The mark's text. @throws CniError 7 when it would be too long */
+export function aliasOf(mark: Mark): string {
   try {
-    formatMark({ role: "veth", network, containerId, ifName });
+    return formatMark(mark);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new CniError(Code.invalidConfig, `name: ${JSON.stringify(network)} cannot be used: ${error.message}`);
+    throw new CniError(Code.invalidConfig, `name: ${JSON.stringify(mark.network)} cannot be used: ${error.message}`);
   }
 }
 

@@ -62,21 +62,29 @@ export interface VethEnd {
 /** The pod's end of a veth: the interface, its addresses and its routes. */
 export function checkVethEnd(pod: RouteSocket, { up, host }: VethEnd, told: Told, report: Report): void {
   const link = checkInterface(pod, { kind: "veth", up }, told, report);
-  if (link === undefined || host === undefined) return;
+  if (link !== undefined && host !== undefined) reportVethEnds(link, host, report);
+}
+
+/** Whether the pod's interface and the node's link belong together. */
+export function reportVethEnds(link: Link, host: Link, report: Report): void {
   if (link.kind === "veth" && link.peerIndex !== host.index) report(`peer of ${link.name}`, host.index, link.peerIndex);
   if (link.mtu > host.mtu) report("mtu", `${host.mtu} or less`, link.mtu);
 }
 
-/** The pod's interface as ADD answered it, whatever its kind, with its addresses and routes. @returns it, when it is there */
+/**
+ * The pod's interface as ADD answered it, with its addresses and routes.
+ * @param kind undefined where it may be of any
+ * @returns it, when it is there
+ */
 export function checkInterface(
   pod: RouteSocket,
-  { kind, up }: { readonly kind: string; readonly up: boolean },
+  { kind, up }: { readonly kind: string | undefined; readonly up: boolean },
   { container, ips, routes }: Told,
   report: Report,
 ): Link | undefined {
   const link = getLink(pod, container.name);
   if (link === undefined) return void report("interface", container.name, undefined);
-  if (link.kind !== kind) report(`${container.name} kind`, kind, link.kind);
+  if (kind !== undefined && link.kind !== kind) report(`${container.name} kind`, kind, link.kind);
   if (!link.up && up) report(container.name, "up", "down");
   if (container.mac !== undefined && link.mac !== container.mac.toLowerCase()) report("mac", container.mac, link.mac);
   if (container.mtu !== undefined && link.mtu !== container.mtu) report("mtu", container.mtu, link.mtu);

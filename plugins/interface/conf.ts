@@ -1,8 +1,30 @@
 import { type Attachment, interfaceNameProblem } from "../../cni/attachment.ts";
 import type { NetConf } from "../../cni/conf.ts";
-import { type Decoder, invalid, object, optional, string } from "../../cni/decode.ts";
+import { boolean, type Decoder, integer, invalid, object, oneOf, optional, string } from "../../cni/decode.ts";
 import { CniError, Code } from "../../cni/error.ts";
 import { isGroupMac, type Mac, parseMac } from "../../net/mac.ts";
+
+/** The largest MTU of a virtual Ethernet device (ETH_MAX_MTU, <linux/if_ether.h>). */
+const LARGEST_MTU = 65535;
+
+/** An MTU in bytes; 0 leaves it to the kernel. */
+export const interfaceMtu: Decoder<number | undefined> = (value, path) =>
+  integer(0, LARGEST_MTU)(value, path) || undefined;
+
+/** As {@link oneOf}; an empty text is as good as none. */
+export function emptyOr<const T extends string>(...choices: readonly T[]): Decoder<T | undefined> {
+  return (value, path) => (value === "" ? undefined : oneOf(...choices)(value, path));
+}
+
+/** The keys of plugins that masquerade. nftables does it, whatever `ipMasqBackend` says. */
+export const masqueradeKeys = {
+  ipMasq: optional(boolean, false),
+  ipMasqBackend: optional(emptyOr("iptables", "nftables")),
+} as const;
+
+/** The name of an interface; an empty text is none. */
+export const optionalName: Decoder<string | undefined> = (value, path) =>
+  value === "" ? undefined : interfaceName(value, path);
 
 /** The name of an interface, as the kernel takes it. */
 export const interfaceName: Decoder<string> = (value, path) => {

@@ -8,8 +8,8 @@ import { setLinkRequest } from "../../kernel/rtnetlink/link.ts";
 import { type Route as KernelRoute, prependRouteRequest } from "../../kernel/rtnetlink/route.ts";
 import { openRoute, type RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { setIpv6Conf } from "../../kernel/sysctl.ts";
-import type { Address, Family } from "../../net/address.ts";
-import { networkOf, prefixFamily } from "../../net/prefix.ts";
+import { ADDRESS_BITS, type Address, type Family, familyOf } from "../../net/address.ts";
+import { hostPrefix, networkOf, type Prefix, prefixAddress, prefixFamily, prefixLength } from "../../net/prefix.ts";
 import { type AddressPlan, gatewayOf } from "./plan.ts";
 
 export interface PodOptions {
@@ -17,6 +17,12 @@ export interface PodOptions {
   readonly enableDad?: boolean;
   /** The interface stays down. */
   readonly disableContainerInterface?: boolean;
+  /** Gratuitous ARP goes out when it comes up, for what is on the wire at once and needs no bridge port (see announce.ts). */
+  readonly announceOnUp?: boolean;
+  /** The subnet is not on the link: the gateway alone is, and all else is behind it. */
+  readonly pointToPoint?: boolean;
+  /** The pod has no address of ours and may get one by a router's advertisement. */
+  readonly configuresItself?: boolean;
 }
 
 /** The pod's interface. */
@@ -37,13 +43,13 @@ export interface PodEnd extends Disposable {
 export function openPod(
   end: Omit<PodEnd, "rt" | typeof Symbol.dispose>,
   families: readonly Family[],
-  { enableDad }: Pick<PodOptions, "enableDad">,
+  { enableDad, configuresItself }: Pick<PodOptions, "enableDad" | "configuresItself">,
 ): PodEnd {
   const rt = inNetns(end.netns, () => {
     setIpv6Conf(end.ifName, {
-      accept_ra: 0,
+      ...(configuresItself ? {} : { accept_ra: 0 }),
       accept_redirects: 0,
-      ...(enableDad ? {} : { accept_dad: 0 }),
+      ...(enableDad || configuresItself ? {} : { accept_dad: 0 }),
       ...(families.includes(6) ? { ndisc_notify: 1, disable_ipv6: 0 } : {}),
     });
     return openRoute();
@@ -70,17 +76,26 @@ export function configurePod(
   conf: PodOptions,
 ): void {
   const { ips = [], routes = [] } = plan ?? {};
-  const steps = [...ips.map((ip) => addressStep(end, ip, conf)), upStep(end, conf), ...routeSteps(end, routes, ips)];
+  const steps = [
+    ...ips.map((ip) => addressStep(end, ip, conf)),
+    ...(conf.announceOnUp ? [{ request: setLinkRequest(end.index, { ipv4: IPV4_CONF }) }] : []),
+    upStep(end, conf),
+    ...(conf.pointToPoint ? gatewayRoutes(ips, end.index).map(routeStep) : []),
+    ...kernelRoutes(routes, ips, end.index).map(routeStep),
+  ];
   const refusals = end.rt.executeAll(steps.map(({ request }) => request));
   refusals.forEach((refusal, index) => {
     if (refusal !== undefined) throw explain(refusal, steps[index]?.subject);
   });
 }
 
-function addressStep({ index, ifName }: PodEnd, { address }: IpConfig, conf: Pick<PodOptions, "enableDad">): Step {
+/** Of the pod's interface. */
+const IPV4_CONF = { acceptRedirects: 0, arpNotify: 1 } as const;
+
+function addressStep({ index, ifName }: PodEnd, { address }: IpConfig, conf: PodOptions): Step {
   const noDad = prefixFamily(address) === 6 && !conf.enableDad;
   return {
-    request: addAddressRequest({ index, address, ...(noDad ? { noDad } : {}) }),
+    request: addAddressRequest({ index, address, ...(noDad ? { noDad } : {}), noPrefixRoute: conf.pointToPoint }),
     subject: `ips: address ${address} on ${ifName}`,
   };
 }
@@ -94,15 +109,29 @@ function upStep(
   { disableContainerInterface: down }: Pick<PodOptions, "disableContainerInterface">,
 ): Step {
   return {
-    request: setLinkRequest(index, { up: down ? undefined : true, ipv4: { acceptRedirects: 0, arpNotify: 1 } }),
+    request: setLinkRequest(index, { up: down ? undefined : true, ipv4: IPV4_CONF }),
   };
 }
 
-function routeSteps({ index }: PodEnd, routes: readonly Route[], ips: AddressPlan["ips"]): readonly Step[] {
-  return kernelRoutes(routes, ips, index).map((route) => ({
+function routeStep(route: KernelRoute): Step {
+  return {
     request: prependRouteRequest(route),
     subject: `routes: ${route.dst}${route.via === undefined ? "" : ` via ${route.via}`}`,
-  }));
+  };
+}
+
+/** To each gateway by itself, and to the rest of its subnet by way of it; a subnet of one address has no rest. */
+export function gatewayRoutes(ips: AddressPlan["ips"], dev: number): readonly KernelRoute[] {
+  const unique = new Map<Prefix, KernelRoute>();
+  const put = (route: KernelRoute) => unique.has(route.dst) || unique.set(route.dst, route);
+  for (const { address, gateway } of ips) {
+    if (gateway === undefined) continue;
+    const src = prefixAddress(address);
+    put({ dst: hostPrefix(gateway), dev, src, scope: "link" });
+    const subnet = networkOf(address);
+    if (prefixLength(subnet) < ADDRESS_BITS[familyOf(src)]) put({ dst: subnet, dev, via: gateway, src });
+  }
+  return [...unique.values()];
 }
 
 /** The routes as the kernel takes them: without a gateway of its own, a route goes by way of the first of its family. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { CniError, Code } from "../../cni/error.ts";
-import { type AttachmentName, formatMark, hostVethName, networkGroup, parseMark } from "../../kernel/mark.ts";
+import { type AttachmentName, formatMark, hostVethName, isMarkOf, networkGroup, parseMark } from "../../kernel/mark.ts";
 import type { Netns } from "../../kernel/netns.ts";
 import { createLink, deleteLink, getLink, type Link, listLinks, setLink } from "../../kernel/rtnetlink/link.ts";
 import type { BridgePort } from "../../kernel/rtnetlink/link-kinds/bridge-port.ts";
@@ -36,28 +36,31 @@ const QUEUES = 1;
 
 /** What addVeth made. */
 export interface Veth {
-  /** Of the host's end. */
+  /** Of the host's end, as are name and mac. */
   readonly index: number;
   /** Of the pod's end, in the pod's namespace. */
   readonly podIndex: number;
   readonly podMac: Mac;
   /** Of both ends. */
   readonly mtu: number;
+  readonly name: string;
+  readonly mac: Mac;
 }
 
 /**
- * Makes the veth whose one end is a port of the bridge, up, and whose other end is the pod's interface, still down. The
+ * Makes the veth whose one end is the node's, up, a port of the bridge if there is one, and whose other end is the pod's interface, still down. The
  * pod's end is made where it stays: moving it there would wait for RCU under the rtnl lock. MAC addresses are derived
  * from the attachment, so nothing (udev's MACAddressPolicy) replaces them.
  * @throws NetlinkError EEXIST when either name is taken, ENODEV when the bridge is gone
  */
 export function addVeth(rt: RouteSocket, { attachment, pod, netns, bridge, conf }: VethOrder): Veth {
   const mac = podMac(attachment, conf);
+  const hostMac = derivedMac(attachment, "host");
   const name = hostVethName(attachment);
   const { index, mtu, peerIndex } = createLink(rt, {
     name,
     kind: "veth",
-    mac: derivedMac(attachment, "host"),
+    mac: hostMac,
     mtu: conf.mtu,
     master: bridge,
     group: networkGroup(attachment.network),
@@ -75,7 +78,7 @@ export function addVeth(rt: RouteSocket, { attachment, pod, netns, bridge, conf 
       ipv4: { acceptRedirects: 0 },
       up: true,
     });
-    return { index, podIndex: peerIndex, podMac: mac, mtu };
+    return { index, podIndex: peerIndex, podMac: mac, mtu, name, mac: hostMac };
   } catch (error) {
     deleteLink(rt, index, { missingOk: true });
     throw error;
@@ -106,13 +109,9 @@ export function findVeth(rt: RouteSocket, attachment: AttachmentName): Link | un
   return link !== undefined && isVethOf(link, attachment) ? link : undefined;
 }
 
-function isVethOf(link: Link, { network, containerId, ifName }: AttachmentName): boolean {
+function isVethOf(link: Link, attachment: AttachmentName): boolean {
   if (link.kind !== "veth") return false;
-  if ((link.alias ?? "") === "") return true;
-  const mark = parseMark(link.alias);
-  return (
-    mark?.role === "veth" && mark.network === network && mark.containerId === containerId && mark.ifName === ifName
-  );
+  return (link.alias ?? "") === "" || isMarkOf(parseMark(link.alias), "veth", attachment);
 }
 
 /** Removes both ends. A foreign link that happens to have the name stays. */

@@ -1,3 +1,4 @@
+import type { Netns } from "../../kernel/netns.ts";
 import { type NftElements, openNftElements } from "../../kernel/nftables/elements.ts";
 import { type Nft, openNft } from "../../kernel/nftables/nft.ts";
 import { type NftProbe, openNftProbe } from "../../kernel/nftables/probe.ts";
@@ -19,6 +20,8 @@ export interface NodeMachine {
    * any more.
    */
   deleteLinks(indexes: readonly number[]): Promise<void>;
+  /** The same in another namespace. */
+  deleteLinksIn(netns: Netns, indexes: readonly number[]): Promise<void>;
 }
 
 /** For a process that makes one call and ends. */
@@ -30,5 +33,9 @@ export const thisMachine: NodeMachine = {
   async deleteLinks(indexes) {
     using node = openRoute();
     deleteLinks(node, indexes);
+  },
+  async deleteLinksIn(netns, indexes) {
+    using pod = openRoute(netns);
+    deleteLinks(pod, indexes);
   },
 };

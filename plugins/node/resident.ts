@@ -36,6 +36,10 @@ export function makeResidentMachine({ removalThreads }: ResidentOptions = {}): N
     openNftProbe: () => shared.probe,
     openNftElements: () => shared.elements,
     deleteLinks: (indexes) => remover.remove(indexes),
+    async deleteLinksIn(netns, indexes) {
+      using elsewhere = openLinkRemover({ netns, threads: 1 });
+      await elsewhere.remove(indexes);
+    },
     [Symbol.dispose]() {
       for (const kept of [node, nft, probe, elements, remover]) kept[Symbol.dispose]();
     },

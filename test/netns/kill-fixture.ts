@@ -27,6 +27,8 @@ export interface Contestant {
   readonly bin: string;
   /** GC is a way to clean up too. */
   readonly collects: boolean;
+  /** What of the configuration is another plugin's. */
+  readonly keys?: { readonly type: string; readonly [key: string]: unknown };
 }
 
 export const PEER: Contestant = { label: "Go plugins", bin: "/usr/lib/cni", collects: false };
@@ -89,16 +91,17 @@ export function thinned<T>(points: readonly T[], most: number, turn = 0): readon
 /** One call of a plugin, by itself or under another program. @param path another PATH for the plugin */
 export function callPlugin(
   node: Node,
-  { bin }: Pick<Contestant, "bin">,
+  { bin, keys: own }: Pick<Contestant, "bin" | "keys">,
   verb: Verb | "CHECK" | "GC",
   pod: Pod | undefined,
   keys: object = {},
   wrapper: readonly string[] = [],
   path?: string,
 ): Promise<Finished> {
-  const program = [...(path === undefined ? [] : ["env", `PATH=${path}`]), `${bin}/bridge`];
+  const conf = { ...KILL_CONF, ...own, ...keys };
+  const program = [...(path === undefined ? [] : ["env", `PATH=${path}`]), `${bin}/${conf.type}`];
   return node.run([...wrapper, ...program], {
-    input: JSON.stringify({ ...KILL_CONF, ...keys }),
+    input: JSON.stringify(conf),
     env: {
       PATH: process.env.PATH ?? "",
       CNI_COMMAND: verb,

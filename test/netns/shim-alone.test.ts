@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import t from "tap";
 import { OUR_MARK } from "../../cni/delegate.ts";
 import { LARGEST_DOCUMENT } from "../../cni/json.ts";
+import { PLUGIN_NAMES } from "../../plugins/names.ts";
 import { attach, bridgeConf, detach, kernelState } from "./bridge-fixture.ts";
 import { BIN, type Node, startNode } from "./harness/node.ts";
 import {
@@ -30,7 +31,7 @@ function mode(path: string): number {
 }
 
 t.test("the built plugins are the shim, marked as ours in its last line", async (t) => {
-  for (const name of ["bridge", "host-local", "loopback", "vxlan-overlay", "gre-overlay"]) {
+  for (const name of PLUGIN_NAMES) {
     const text = readFileSync(join(BIN, name), "latin1");
     t.ok(text.startsWith("\x7fELF") && text.endsWith(`\n${OUR_MARK}\n`), name);
     t.equal(statSync(join(BIN, name)).ino, statSync(join(BIN, "bridge")).ino, "one file");

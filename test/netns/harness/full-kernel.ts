@@ -9,6 +9,10 @@ const PROBES = {
   ipip: link("ipip external"),
   wireguard: link("wireguard"),
   geneve: link("geneve external"),
+  dummy: link("dummy"),
+  vlan: linkOver("vlan id 5"),
+  ipvlan: linkOver("ipvlan"),
+  macvlan: linkOver("macvlan"),
   openvswitch: { command: "modprobe -q openvswitch; genl ctrl get name ovs_datapath", lacking: /No such file/ },
 } as const;
 
@@ -17,6 +21,11 @@ export type Feature = keyof typeof PROBES;
 
 function link(words: string): { readonly command: string; readonly lacking: RegExp } {
   return { command: `ip link add probe0 type ${words}`, lacking: /Unknown device type|not supported/ };
+}
+
+function linkOver(words: string): { readonly command: string; readonly lacking: RegExp } {
+  const veth = "ip link add lower0 type veth peer name lower1";
+  return { ...link(words), command: `${veth} && ip link add probe0 link lower0 type ${words}` };
 }
 
 const probed = new Map<Feature, string | undefined>();
