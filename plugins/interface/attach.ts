@@ -10,6 +10,7 @@ import type { NodeMachine } from "../node/machine.ts";
 import { openPodNetns } from "../pod-netns.ts";
 import { aliasOf, podOf, refuseInexpressible } from "./attachment.ts";
 import type { InterfaceConf, InterfaceDesign, Made, Place } from "./design.ts";
+import { awaitGroups } from "./groups.ts";
 import { dnsOf, ipamLease, makeResult } from "./lease.ts";
 import { type AddressPlan, planAddresses } from "./plan.ts";
 import { configurePod, openPod } from "./pod.ts";
@@ -60,7 +61,7 @@ export async function attach<C extends InterfaceConf>(
     phases.enter("rules");
     undo.add(serve(place, conf, made, plan));
     phases.enter("pod");
-    configure(netns, name.ifName, made, plan, design);
+    await configure(netns, name.ifName, made, plan, design);
   }
   phases.enter("answer");
   undo.commit();
@@ -102,17 +103,18 @@ function serve(
 }
 
 /** The pod's part of it. */
-function configure(
+async function configure(
   netns: Netns,
   ifName: string,
   made: Made,
   plan: AddressPlan | undefined,
   { pointToPoint = false }: { readonly pointToPoint?: boolean },
-): void {
+): Promise<void> {
   const options = { announceOnUp: true, pointToPoint, configuresItself: plan === undefined };
   using end = openPod({ netns, ifName, index: made.link.index }, plan?.families ?? [], options);
   configurePod(end, plan, options);
   made.settle?.();
+  if (plan !== undefined) await awaitGroups(end, plan.ips);
 }
 
 function describe({ link, hostEnd, pciId }: Made, name: string, sandbox: string): readonly Interface[] {
