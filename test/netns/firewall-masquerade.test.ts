@@ -53,7 +53,7 @@ function build(sandbox: Sandbox): {
     ["node", "192.0.2.2"],
     ["node", "2001:db8::2"],
   ]) {
-    sandbox.sh(`ip netns exec ${from} ping -qc1 -W20 ${to}`);
+    sandbox.sh(`ip netns exec ${from} ping -qc1 -w30 ${to}`);
   }
   return {
     apply: (text) => void sandbox.sh("ip netns exec node nft -f -", text),

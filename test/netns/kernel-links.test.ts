@@ -202,8 +202,8 @@ t.test("two namespaces ping through a veth, over IPv4 and IPv6", async (t) => {
   addAddress(left.rt, { index: link.index, address: parsePrefix("fd00::1/64"), noDad: true });
   addAddress(right.rt, { index: peer?.index ?? 0, address: parsePrefix("10.0.0.2/24") });
   addAddress(right.rt, { index: peer?.index ?? 0, address: parsePrefix("fd00::2/64"), noDad: true });
-  t.match(left.text("ping -c1 -W20 10.0.0.2"), / 1 received/);
-  t.match(left.text("ping -c1 -W20 fd00::2"), / 1 received/);
+  t.match(left.text("ping -c1 -w30 10.0.0.2"), / 1 received/);
+  t.match(left.text("ping -c1 -w30 fd00::2"), / 1 received/);
 });
 
 t.test("bridges and ports hold what they were told, and we read what ip made", async (t) => {

@@ -24,18 +24,18 @@ for (const [name, setup] of Object.entries(SETUPS)) {
   t.test(`F7: ${name}: pods of both families reach each other with packets as large as their MTU`, async (t) => {
     const sandbox = openSandbox(t);
     await build(sandbox, setup, ["red", "blue"]);
-    const ping = (netns: string, size: number, address: string, wait = 20) =>
-      sandbox.succeeds(`ip netns exec ${netns} ping -qc1 -W${wait} -M do -s ${size} ${address}`);
+    const ping = (netns: string, size: number, address: string, limit = "-w30") =>
+      sandbox.succeeds(`ip netns exec ${netns} ping -qc1 ${limit} -M do -s ${size} ${address}`);
     for (const cidr of setup.cidrs) {
       const headers = cidr.includes(":") ? 48 : 28;
       t.ok(ping("pod-red", setup.mtu - headers, podAddress(cidr, 2)), `pod to pod in ${cidr}`);
-      t.notOk(ping("pod-red", setup.mtu - headers + 1, podAddress(cidr, 2), 0.2), "one byte more does not fit");
+      t.notOk(ping("pod-red", setup.mtu - headers + 1, podAddress(cidr, 2), "-W0.2"), "one byte more does not fit");
       t.ok(ping("red", 56, podAddress(cidr, 2)), "node to the other node's pod");
     }
     // Without a pod there is no bridge: the default route must not get the packets.
     sandbox.sh("ip -n blue link del pod0; ip -n blue route add default dev eth0; ip -n blue route add ::/0 dev eth0");
     for (const cidr of setup.cidrs) {
-      const said = sandbox.sh(`ip netns exec pod-red ping -c1 -W10 ${podAddress(cidr, 2)} || true`);
+      const said = sandbox.sh(`ip netns exec pod-red ping -c1 -w30 ${podAddress(cidr, 2)} || true`);
       t.match(said, /unreachable|No route/i, "an address of no pod is answered, and not sent on");
     }
   });
@@ -51,7 +51,7 @@ t.test("S7: with the guard a stranger's and a removed node's tunnel packets are 
   const seen = () => {
     sandbox.sh("ip netns exec red nft flush set inet seen from");
     for (const node of ["blue", "cyan"]) {
-      sandbox.succeeds(`ip netns exec pod-${node} ping -qc1 -W2 ${podAddress(POD_CIDRS[4], 1)}`);
+      sandbox.succeeds(`ip netns exec pod-${node} ping -qc1 -W5 ${podAddress(POD_CIDRS[4], 1)}`);
     }
     return (
       sandbox
@@ -61,7 +61,7 @@ t.test("S7: with the guard a stranger's and a removed node's tunnel packets are 
     );
   };
   for (const node of ["blue", "cyan"])
-    sandbox.sh(`ip netns exec pod-${node} ping -qc1 -W20 ${podAddress(POD_CIDRS[4], 1)}`);
+    sandbox.sh(`ip netns exec pod-${node} ping -qc1 -w30 ${podAddress(POD_CIDRS[4], 1)}`);
   t.strictSame(seen(), ["10.244.2.2", "10.244.3.2"]);
   const peers = ["192.0.2.2", "2001:db8::2"].map(parseAddress);
   const guard = difference(tunnelGuard({ device: "eth0", tunnels: [{ port: 4790, peers }] }), EMPTY_LISTING);

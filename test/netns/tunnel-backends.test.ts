@@ -46,7 +46,7 @@ const SETUPS = Object.entries(MTU).flatMap(([what, byUnderlay]) => {
 /** The script of one ping in the namespace: silent, and what it is for on a line when it has no answer. */
 function ping(netns: string, size: number, address: string): string {
   const what = `${netns} to ${address}, ${size} bytes`;
-  return `ip netns exec ${netns} ping -qc1 -W30 -M do -s ${size} ${address} >&2 || echo "${what}"`;
+  return `ip netns exec ${netns} ping -qc1 -w30 -M do -s ${size} ${address} >&2 || echo "${what}"`;
 }
 
 /** Pods to pods with packets of the size, and nodes themselves to pods: those without an answer. */
