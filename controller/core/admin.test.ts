@@ -189,7 +189,7 @@ t.test("S11: networks that cannot be are refused with key, value and advice", as
     ],
     [
       { backend: { type: "udp", mode: "", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" } },
-      /backend\.type: "udp" is unknown; use vxlan, gre, /,
+      /backend\.type: "udp" is unknown; use vxlan, /,
     ],
     [
       { backend: { type: "vxlan", mode: "x", vni: 0, port: 0, directRouting: false, mtu: 0, tunnel: "" } },
