@@ -4,8 +4,8 @@ import type { RouteEvent } from "../kernel/rtnetlink/monitor.ts";
 import { isLinkLocal } from "../net/address.ts";
 import { prefixAddress } from "../net/prefix.ts";
 
-/** As hostVethName of kernel/mark.ts makes them; a new link has its name before its mark. */
-const POD_LINK = /^pw[0-9a-f]{12}$/;
+/** As hostVethName and ifbName of kernel/mark.ts make them; a new link has its name before its mark. */
+const POD_LINK = /^pwi?[0-9a-f]{12}$/;
 
 /**
  * What a notification may mean: "overlay", the kernel may no longer be as desired; "pods", a pod came or went; undefined,

@@ -5,6 +5,7 @@ import { SystemError } from "./ffi/system-error.ts";
 /** <sys/file.h> */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+const LOCK_UN = 8;
 /** <errno.h> */
 const EINTR = 4;
 const EWOULDBLOCK = 11;
@@ -28,6 +29,17 @@ export function tryOpenLock(path: string): Disposable | undefined {
   if (result !== -EWOULDBLOCK) return heldLock(fd, path, result);
   closeSync(fd);
   return undefined;
+}
+
+/**
+ * Takes the exclusive flock(2) on an open file, such as a namespace, waiting for it; disposing gives it back. Nothing may be awaited
+ * meanwhile: whoever else in this process wants it would wait for good.
+ */
+export function lockDescriptor(fd: number, path: string): Disposable {
+  let result = tryCall("flock", [fd, LOCK_EX]);
+  while (result === -EINTR) result = tryCall("flock", [fd, LOCK_EX]);
+  if (result < 0) throw new SystemError("flock", -result, path);
+  return { [Symbol.dispose]: () => void tryCall("flock", [fd, LOCK_UN]) };
 }
 
 function openFile(path: string): number {

@@ -1,5 +1,5 @@
 import t from "tap";
-import { attachmentKey, formatMark, hostVethName, isMarkOf, type Mark, parseMark } from "./mark.ts";
+import { attachmentKey, formatMark, hostVethName, ifbName, isMarkOf, type Mark, parseMark } from "./mark.ts";
 
 const veth = { role: "veth", network: "pods", containerId: "c".repeat(64), ifName: "eth0" } as const;
 
@@ -7,6 +7,8 @@ t.test("S15: an alias tells whose link it is", async (t) => {
   const marks: readonly [Mark, string][] = [
     [{ role: "bridge", network: "pods" }, "podwire bridge net=pods"],
     [{ role: "overlay", network: "pods" }, "podwire overlay net=pods"],
+    [{ role: "vrf", network: "pods" }, "podwire vrf net=pods"],
+    [{ ...veth, role: "ifb" }, `podwire ifb net=pods cid=${veth.containerId} if=eth0`],
     [
       { ...veth, pod: { namespace: "default", name: "web-1" } },
       `podwire veth net=pods cid=${veth.containerId} if=eth0 pod=default/web-1`,
@@ -67,6 +69,8 @@ t.test("P11: names depend on network, container and interface, and fit the kerne
     hostVethName({ ...veth, ...change }),
   );
   t.equal(new Set([name, ...others]).size, 4);
+  t.match(ifbName(veth), /^pwi[0-9a-f]{12}$/);
+  t.not(ifbName({ ...veth, ifName: "eth1" }), ifbName(veth));
   t.match(attachmentKey(veth), /^[0-9a-f]{16}$/);
   t.ok(attachmentKey(veth).startsWith(name.slice(2)));
   t.not(

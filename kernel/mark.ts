@@ -28,7 +28,9 @@ export type Mark =
   | ({ readonly role: "interface" } & PodMark)
   /** A device of the node that a pod has on loan, and the name to give it back by. */
   | ({ readonly role: "device"; readonly from: string } & AttachmentName)
-  | { readonly role: "bridge" | "overlay"; readonly network: string };
+  /** What a pod's packets go through to be shaped. */
+  | ({ readonly role: "ifb" } & AttachmentName)
+  | { readonly role: "bridge" | "overlay" | "vrf"; readonly network: string };
 
 /**
  * The alias that says the link is ours: `podwire veth net=N cid=C if=I pod=NS/NAME`, `podwire device net=N cid=C if=I from=D`.
@@ -59,12 +61,13 @@ export function parseMark(alias: string | undefined): Mark | undefined {
   const values = new Map(pairs.map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]));
   const network = values.get("net");
   if (!network) return undefined;
-  if (role === "bridge" || role === "overlay") return { role, network };
+  if (role === "bridge" || role === "overlay" || role === "vrf") return { role, network };
   const containerId = values.get("cid");
   const ifName = values.get("if");
   const from = values.get("from");
   if (!containerId || !ifName) return undefined;
   if (role === "device") return from ? { role, network, containerId, ifName, from } : undefined;
+  if (role === "ifb") return { role, network, containerId, ifName };
   if (role !== "veth" && role !== "interface") return undefined;
   const [, namespace, name] = /^([^/]+)\/(.+)$/.exec(values.get("pod") ?? "") ?? [];
   const pod = namespace !== undefined && name !== undefined ? { namespace, name } : undefined;
@@ -80,6 +83,11 @@ export function isMarkOf(mark: Mark | undefined, role: "veth" | "interface" | "d
 /** The host end's name, `pw` and 12 hex digits: 14 bytes, under IFNAMSIZ. The same attachment always has the same name. */
 export function hostVethName(attachment: AttachmentName): string {
   return `pw${hash(attachment).slice(0, 12)}`;
+}
+
+/** The name of the link that shapes what the pod sends, `pwi` and 12 hex digits: 15 bytes, all that IFNAMSIZ leaves. */
+export function ifbName(attachment: AttachmentName): string {
+  return `pwi${hash(attachment).slice(0, 12)}`;
 }
 
 /** 16 hex digits that stand for an attachment in nft sets, comments and file names. */

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { inNetns, type Netns } from "./netns.ts";
 
 /** Else a key that does not exist is EACCES, for none can be made. */
@@ -31,11 +31,17 @@ export function writeSysctl(key: string, value: string | number, options: Sysctl
 }
 
 /**
- * Writes /proc/sys/KEY in this thread's namespace without looking first: for a link just made, which has the defaults.
+ * Writes /proc/sys/KEY in this thread's namespace without looking first: for a link just made, which has the defaults, and for keys
+ * that nobody may read.
  * @throws as {@link readSysctl}
  */
 export function setSysctl(key: string, value: string | number): void {
-  writeFileSync(sysctlPath(key), String(value), EXISTING);
+  const file = openSync(sysctlPath(key), constants.O_WRONLY);
+  try {
+    writeSync(file, String(value));
+  } finally {
+    closeSync(file);
+  }
 }
 
 /**

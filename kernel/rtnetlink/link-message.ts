@@ -18,6 +18,7 @@ import { type BridgePort, bridgePort } from "./link-kinds/bridge-port.ts";
 import { type Gre, gre } from "./link-kinds/gre.ts";
 import { type Ipip, ipip } from "./link-kinds/ipip.ts";
 import { type VethData, vethData } from "./link-kinds/veth.ts";
+import { type Vrf, vrf } from "./link-kinds/vrf.ts";
 import { type Vxlan, vxlan } from "./link-kinds/vxlan.ts";
 
 /** struct ifinfomsg, <linux/rtnetlink.h>. */
@@ -33,6 +34,7 @@ export interface LinkInfo {
   /** Of the kinds "gre" and "ip6gre". */
   readonly gre?: Gre | undefined;
   readonly ipip?: Ipip | undefined;
+  readonly vrf?: Vrf | undefined;
   /** Kind of the link's master. */
   readonly portKind?: string | undefined;
   /** IFLA_INFO_SLAVE_DATA of a master that is a bridge. */
@@ -52,6 +54,7 @@ const linkInfo: Codec<LinkInfo> = {
     writeNested(to, Info.data, vxlan, info.vxlan);
     writeNested(to, Info.data, gre, info.gre);
     writeNested(to, Info.data, ipip, info.ipip);
+    writeNested(to, Info.data, vrf, info.vrf);
     if (info.portKind !== undefined) to.attribute(Info.portKind, () => string.write(to, info.portKind ?? ""));
     writeNested(to, Info.portData, bridgePort, info.port);
   },
@@ -78,6 +81,7 @@ INFO_READERS[Info.data] = (from, info) => {
   else if (info.kind === "vxlan") info.vxlan = vxlan.read(from);
   else if (info.kind === "gre" || info.kind === "ip6gre") info.gre = gre.read(from);
   else if (info.kind === "ipip") info.ipip = ipip.read(from);
+  else if (info.kind === "vrf") info.vrf = vrf.read(from);
   else if (info.kind === "veth") info.veth = vethData.read(from);
 };
 INFO_READERS[Info.portKind] = (from, info) => {

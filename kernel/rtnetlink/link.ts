@@ -10,13 +10,21 @@ import type { BridgePort } from "./link-kinds/bridge-port.ts";
 import type { Gre } from "./link-kinds/gre.ts";
 import type { Ipip } from "./link-kinds/ipip.ts";
 import type { VethData } from "./link-kinds/veth.ts";
+import type { Vrf } from "./link-kinds/vrf.ts";
 import type { Vxlan } from "./link-kinds/vxlan.ts";
 import { type LinkAttrs, type LinkInfo, linkMessage } from "./link-message.ts";
 import { Rtm } from "./message-types.ts";
 import { openRoute, type RouteSocket } from "./socket.ts";
 
 /** IFF_*, <linux/if.h>. */
-export const LinkFlag = { up: 0x1, loopback: 0x8, noArp: 0x80, promisc: 0x100, lowerUp: 0x10000 } as const;
+export const LinkFlag = {
+  up: 0x1,
+  loopback: 0x8,
+  noArp: 0x80,
+  promisc: 0x100,
+  allMulticast: 0x200,
+  lowerUp: 0x10000,
+} as const;
 
 /** RTEXT_FILTER_SKIP_STATS, <linux/rtnetlink.h>: counters are two thirds of a link's dump. */
 const SKIP_STATS = 1 << 3;
@@ -54,6 +62,7 @@ export interface Link {
   /** Of "gre" and "ip6gre". */
   readonly gre?: Gre;
   readonly ipip?: Ipip;
+  readonly vrf?: Vrf;
   readonly bridge?: Bridge;
   /** What its bridge holds of it (IFLA_BRPORT_*); present when it is a bridge port. */
   readonly port?: BridgePort;
@@ -75,6 +84,8 @@ export interface LinkSettings {
   readonly up?: boolean | undefined;
   readonly txQueueLength?: number | undefined;
   readonly promisc?: boolean | undefined;
+  /** IFF_ALLMULTI: it takes every multicast frame. */
+  readonly allMulticast?: boolean | undefined;
   /** net/ipv4/conf/NAME. */
   readonly ipv4?: Ipv4Conf | undefined;
 }
@@ -105,6 +116,7 @@ export type LinkSpec = LinkSettings & {
     | { readonly kind: "vxlan"; readonly vxlan: Vxlan }
     | { readonly kind: "gre" | "ip6gre"; readonly gre: Gre }
     | { readonly kind: "ipip"; readonly ipip: Ipip }
+    | { readonly kind: "vrf"; readonly vrf: Vrf }
     | { readonly kind: "dummy" | "ifb" | "wireguard" }
   );
 
@@ -156,11 +168,11 @@ export function getLink(rt: RouteSocket, nameOrIndex: string | number): Link | u
  * @throws NetlinkError EEXIST when the name (or the peer's) is taken; after any error nothing is left of the link
  */
 export function addLink(rt: RouteSocket, spec: LinkSpec): Link {
-  const { alias, port, up, promisc, ipv4, ...settings } = spec;
+  const { alias, port, up, promisc, allMulticast, ipv4, ...settings } = spec;
   const later = alias !== undefined || port !== undefined || ipv4 !== undefined;
-  create(rt, later ? settings : { ...settings, up, promisc }, 0);
+  create(rt, later ? settings : { ...settings, up, promisc, allMulticast }, 0);
   try {
-    if (later) setLink(rt, spec.name, { alias, port, up, promisc, ipv4 });
+    if (later) setLink(rt, spec.name, { alias, port, up, promisc, allMulticast, ipv4 });
     if (spec.kind === "veth" && spec.peer.up) raisePeer(rt, spec.peer);
     const link = getLink(rt, spec.name);
     if (link !== undefined) return link;
@@ -188,14 +200,14 @@ export function createLink(
 }
 
 function create(rt: RouteSocket, spec: LinkSpec, flags: number): Message | undefined {
-  const { up, promisc, ...settings } = spec;
+  const { up, promisc, allMulticast, ...settings } = spec;
   const peer = spec.kind === "veth" ? ` (peer ${spec.peer.name})` : "";
   return rt.execute({
     type: Rtm.newLink,
     flags: Flag.create | Flag.excl | flags,
     body: writeLink(
       { ...linkSettings(settings), ...queueCounts(spec), name: spec.name, info: newLinkInfo(spec) },
-      flagChange({ up, promisc }),
+      flagChange({ up, promisc, allMulticast }),
     ),
     label: `RTM_NEWLINK ${spec.name}${peer}`,
   });
@@ -297,6 +309,7 @@ export function decodeLink(message: Message): Link {
   if (info?.vxlan !== undefined) decoded.vxlan = info.vxlan;
   if (info?.gre !== undefined) decoded.gre = info.gre;
   if (info?.ipip !== undefined) decoded.ipip = info.ipip;
+  if (info?.vrf !== undefined) decoded.vrf = info.vrf;
   if (info?.bridge !== undefined) decoded.bridge = info.bridge;
   if (info?.port !== undefined) decoded.port = info.port;
   if (protocols?.ipv4?.conf !== undefined) decoded.ipv4 = protocols.ipv4.conf;
@@ -326,6 +339,7 @@ function newLinkInfo(spec: LinkSpec): LinkInfo {
     return { kind, vxlan: { ...(spec.vxlan.collectMetadata ? { learning: false } : {}), ...spec.vxlan } };
   if (kind === "gre" || kind === "ip6gre") return { kind, gre: spec.gre };
   if (kind === "ipip") return { kind, ipip: spec.ipip };
+  if (kind === "vrf") return { kind, vrf: spec.vrf };
   return { kind };
 }
 
@@ -348,12 +362,16 @@ function raisePeer(rt: RouteSocket, { name, netns }: VethPeer): void {
 }
 
 /** ifi_flags and ifi_change: the bits to set, and which bits are meant. */
-function flagChange({ up, promisc }: Pick<LinkSettings, "up" | "promisc">): { flags: number; change: number } {
+function flagChange({ up, promisc, allMulticast }: Pick<LinkSettings, "up" | "promisc" | "allMulticast">): {
+  flags: number;
+  change: number;
+} {
   let flags = 0;
   let change = 0;
   for (const [bit, wanted] of [
     [LinkFlag.up, up],
     [LinkFlag.promisc, promisc],
+    [LinkFlag.allMulticast, allMulticast],
   ] as const) {
     if (wanted === undefined) continue;
     change |= bit;
