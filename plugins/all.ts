@@ -8,7 +8,9 @@ import { loopback } from "./loopback/plugin.ts";
 import type { PluginName } from "./names.ts";
 import { type NodeMachine, thisMachine as thisNode } from "./node/machine.ts";
 import { makePtp } from "./ptp/plugin.ts";
+import { sbr } from "./sbr/plugin.ts";
 import { staticPlugin } from "./static/plugin.ts";
+import { tuning } from "./tuning/plugin.ts";
 import { vxlanOverlay } from "./vxlan-overlay/plugin.ts";
 
 /** What the plugins use of the node: of a host that stays, or of a process that makes one call. */
@@ -30,5 +32,7 @@ export function makePlugins({ node, ipam }: Machines): Readonly<Record<PluginNam
     loopback,
     "vxlan-overlay": vxlanOverlay,
     "gre-overlay": greOverlay,
+    tuning,
+    sbr,
   };
 }

@@ -8,5 +8,7 @@ export const PLUGIN_NAMES = [
   "loopback",
   "vxlan-overlay",
   "gre-overlay",
+  "tuning",
+  "sbr",
 ] as const;
 export type PluginName = (typeof PLUGIN_NAMES)[number];

@@ -59,7 +59,8 @@ export function requestedMac(conf: NetConf, { args }: Pick<Attachment, "args">):
   return runtime ?? configured ?? macOfCniArgs(args.MAC);
 }
 
-function macOfCniArgs(text: string | undefined): Mac | undefined {
+/** MAC of CNI_ARGS. @throws CniError 4 */
+export function macOfCniArgs(text: string | undefined): Mac | undefined {
   if (text === undefined) return undefined;
   try {
     return interfaceMac(text, "CNI_ARGS MAC");
