@@ -1,6 +1,5 @@
 import type { Logger } from "pino";
-import { MAC_CHECK_SETS } from "../firewall/mac-check.ts";
-import { MASQUERADE_SETS } from "../firewall/masquerade.ts";
+import { ATTACHMENT_SETS } from "../firewall/attachment-sets.ts";
 import { NFT_TABLE_PREFIX } from "../kernel/mark.ts";
 import { openNftMonitor } from "../kernel/nftables/monitor.ts";
 import { openMonitor, RtnlGroup } from "../kernel/rtnetlink/monitor.ts";
@@ -17,7 +16,7 @@ export interface LoopTimes {
 /** What was taken away by hand is back soon enough, and the pods that start have the processor. */
 const WATCH_REST_MS = 20;
 /** Elements of pods, which are their plugin's affair. */
-const PODS_SETS = new Set([...MASQUERADE_SETS, ...MAC_CHECK_SETS].map(({ set }) => set));
+const PODS_SETS = new Set(ATTACHMENT_SETS.map(({ set }) => set));
 const BACKOFF = { initialMs: 200, maxMs: 10_000 } as const;
 
 /**

@@ -7,6 +7,7 @@ import { makeHostLocal } from "./host-local/plugin.ts";
 import { loopback } from "./loopback/plugin.ts";
 import type { PluginName } from "./names.ts";
 import { type NodeMachine, thisMachine as thisNode } from "./node/machine.ts";
+import { makePortmap } from "./portmap/plugin.ts";
 import { makePtp } from "./ptp/plugin.ts";
 import { sbr } from "./sbr/plugin.ts";
 import { staticPlugin } from "./static/plugin.ts";
@@ -34,5 +35,6 @@ export function makePlugins({ node, ipam }: Machines): Readonly<Record<PluginNam
     "gre-overlay": greOverlay,
     tuning,
     sbr,
+    portmap: makePortmap(node),
   };
 }

@@ -10,5 +10,6 @@ export const PLUGIN_NAMES = [
   "gre-overlay",
   "tuning",
   "sbr",
+  "portmap",
 ] as const;
 export type PluginName = (typeof PLUGIN_NAMES)[number];

@@ -188,6 +188,6 @@ class IndexedSet {
   }
 }
 
-function keyText({ key }: NftElement): string {
-  return Buffer.from(key).toString("latin1");
+function keyText({ key, keyEnd = new Uint8Array() }: NftElement): string {
+  return Buffer.concat([key, keyEnd]).toString("latin1");
 }

@@ -62,15 +62,27 @@ t.test("elements are read as they were written", async (t) => {
   for (const [of, list] of [
     [EGRESS, [pod, { ...pod, key: Uint8Array.of(10, 22, 0, 3), comment: undefined }]],
     [MACS, [port]],
+    [EGRESS, [{ of: EGRESS, key: Uint8Array.of(10, 22, 0, 4), comment: OWNER, jump: "admin" }]],
+    [
+      { ...EGRESS, set: "ranges" },
+      [
+        {
+          of: EGRESS,
+          key: Uint8Array.of(10, 0, 0, 0),
+          keyEnd: Uint8Array.of(10, 255, 255, 255),
+          value: Uint8Array.of(0, 80, 0, 0),
+        },
+      ],
+    ],
   ] as const) {
     const [, message] = sent(createElements(of, list));
     const from = new Reader(message?.body ?? new Uint8Array());
     nftHeader.read(from);
-    const read = readElements(of, from).map(({ key, ...rest }) => ({ ...rest, key: [...key] }));
-    t.match(
-      read,
-      list.map(({ key, ...rest }) => ({ ...rest, key: [...key] })),
-    );
+    const plain = (elements: readonly NftElement[]) =>
+      elements.map(({ of: _, key, keyEnd = [], value = [], comment, goto, jump }) => {
+        return { key: [...key], keyEnd: [...keyEnd], value: [...value], comment, goto, jump };
+      });
+    t.strictSame(plain(readElements(of, from)), plain(list));
   }
 });
 

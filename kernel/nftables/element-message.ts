@@ -20,7 +20,8 @@ export const NFTABLES = 10;
 const Batch = { begin: 16, end: 17 } as const;
 /** NFT_MSG_*, <linux/netfilter/nf_tables.h>. */
 export const NftMessage = { delTable: 2, delSet: 11, newElement: 12, getElement: 13, delElement: 14 } as const;
-/** NFT_GOTO, -4 in network byte order. */
+/** NFT_JUMP and NFT_GOTO, -3 and -4 in network byte order. */
+const JUMP = 0xfffffffd;
 const GOTO = 0xfffffffc;
 /** NFTNL_UDATA_SET_ELEM_COMMENT of libnftnl's <udata.h>: type and length are a byte each. */
 const COMMENT = 0;
@@ -38,9 +39,15 @@ export interface NftElement {
   readonly of: NftSetName;
   /** As the kernel compares it: network byte order, names padded to 16 bytes, parts of a concatenation to four. */
   readonly key: Uint8Array;
+  /** Where a set of intervals has ranges in each part of a concatenation: the upper ends, themselves included. */
+  readonly keyEnd?: Uint8Array | undefined;
   readonly comment?: string | undefined;
-  /** A verdict map's: the chain that packets go to. */
+  /** What a map gives, in the same form as a key. */
+  readonly value?: Uint8Array | undefined;
+  /** A verdict map's: the chain that packets go to, */
   readonly goto?: string | undefined;
+  /** or to and back again. */
+  readonly jump?: string | undefined;
 }
 
 /** struct nfgenmsg, <linux/netfilter/nfnetlink.h>. */
@@ -49,7 +56,7 @@ export const nftHeader = struct({ family: u8, version: u8, resource: u16be });
 /** NFTA_VERDICT_*, NFTA_DATA_*, NFTA_SET_ELEM_*. */
 const verdict = attrs({ code: [1, u32be], chain: [2, string] });
 const data = attrs({ value: [1, bytes], verdict: [2, verdict] });
-const elementFields = { key: [1, data], data: [2, data], userData: [6, bytes] } as const;
+const elementFields = { key: [1, data], keyEnd: [10, data], data: [2, data], userData: [6, bytes] } as const;
 type Element = Attrs<typeof elementFields>;
 const element: Codec<Element> = attrs(elementFields);
 
@@ -87,7 +94,7 @@ export function createElements(set: NftSetName, list: readonly NftElement[]): Re
 
 /** `nft delete element …`; refused with ENOENT when one is missing. */
 export function deleteElements(set: NftSetName, list: readonly NftElement[]): Request {
-  const keys = list.map(({ of, key }) => ({ of, key }));
+  const keys = list.map(({ of, key, keyEnd }) => ({ of, key, keyEnd }));
   return request(NftMessage.delElement, "DELSETELEM", set, keys);
 }
 
@@ -104,10 +111,13 @@ function request(type: number, name: string, set: NftSetName, list: readonly Nft
   return { type: (NFTABLES << 8) | type, body, label: `NFT_MSG_${name} ${setText(set)}` };
 }
 
-function encode({ key, comment, goto }: NftElement): Value<typeof element> {
+function encode({ key, keyEnd, comment, value, goto, jump }: NftElement): Value<typeof element> {
+  const chain = goto ?? jump;
   return {
     key: { value: key },
-    ...(goto === undefined ? {} : { data: { verdict: { code: GOTO, chain: goto } } }),
+    ...(keyEnd === undefined ? {} : { keyEnd: { value: keyEnd } }),
+    ...(value === undefined ? {} : { data: { value } }),
+    ...(chain === undefined ? {} : { data: { verdict: { code: goto === undefined ? JUMP : GOTO, chain } } }),
     ...(comment === undefined ? {} : { userData: commentBytes(comment) }),
   };
 }
@@ -121,14 +131,16 @@ function commentBytes(comment: string): Uint8Array {
 /** The elements that a notification or an answer tells of. */
 export function readElements(of: NftSetName, from: Reader): NftElement[] {
   const { elements: list = [] } = elements.read(from);
-  return list.map(({ key, data: value, userData }) => {
+  return list.map(({ key, keyEnd, data: given, userData }) => {
     const comment = userData && readComment(userData);
-    const chain = value?.verdict?.chain;
+    const { code, chain } = given?.verdict ?? {};
     return {
       of,
       key: key?.value?.slice() ?? new Uint8Array(), // not a view: it would keep the whole datagram
+      ...(keyEnd?.value === undefined ? {} : { keyEnd: keyEnd.value.slice() }),
+      ...(given?.value === undefined ? {} : { value: given.value.slice() }),
       ...(comment === undefined ? {} : { comment }),
-      ...(chain === undefined ? {} : { goto: chain }),
+      ...(chain === undefined ? {} : code === JUMP ? { jump: chain } : { goto: chain }),
     };
   });
 }

@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { CniError, Code, messageOf } from "../../cni/error.ts";
 import { SERVING_CHAINS } from "../../firewall/attachment-sets.ts";
 import { parseListing } from "../../firewall/listing.ts";
 import { type NftView, TABLE } from "../../firewall/nft-text.ts";
@@ -12,6 +13,16 @@ import type { NodeMachine } from "./machine.ts";
 const RUN_FOLDER = "/run/podwire";
 /** How many times elements that others remove at the same moment are looked for. */
 const ATTEMPTS = 5;
+
+/** @throws CniError 50 that says why nftables cannot be used */
+export function requireNftables(machine: NodeMachine): void {
+  try {
+    machine.openNft()[Symbol.dispose](); // the library
+    probed(machine, (probe) => probe.hasTable("inet", TABLE)); // the kernel
+  } catch (error) {
+    throw new CniError(Code.notAvailable, `nftables cannot be used: ${messageOf(error)}`, { cause: error });
+  }
+}
 
 /** What CHECK asks nftables through these two. */
 export function viewOf(probe: NftProbe, elements: NftElements): NftView {
