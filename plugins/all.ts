@@ -1,6 +1,7 @@
 import type { Plugin } from "../cni/plugin.ts";
 import { makeBridge } from "./bridge/plugin.ts";
 import { makeDummy } from "./dummy/plugin.ts";
+import { makeFirewall } from "./firewall/plugin.ts";
 import { greOverlay } from "./gre-overlay/plugin.ts";
 import { type Machine as IpamMachine, thisMachine as thisIpamMachine } from "./host-local/machine.ts";
 import { makeHostLocal } from "./host-local/plugin.ts";
@@ -36,5 +37,6 @@ export function makePlugins({ node, ipam }: Machines): Readonly<Record<PluginNam
     tuning,
     sbr,
     portmap: makePortmap(node),
+    firewall: makeFirewall(node),
   };
 }

@@ -11,5 +11,6 @@ export const PLUGIN_NAMES = [
   "tuning",
   "sbr",
   "portmap",
+  "firewall",
 ] as const;
 export type PluginName = (typeof PLUGIN_NAMES)[number];
