@@ -6,6 +6,8 @@ export const ExitCode = {
   failure: 1,
   /** `status` alone: not every node has converged (with --wait: in that time). */
   notConverged: 2,
+  /** `conformance` alone: wrong usage, or no namespaces to try plugins in. 1 says that a plugin has failed. */
+  usage: 2,
   /** The controller cannot be reached, or did not answer in time. */
   unreachable: 3,
 } as const;
@@ -28,6 +30,6 @@ export function notFound(kind: string, name: string): CommandError {
 }
 
 /** kubectl's prefix for a mistake on the command line. */
-export function usageError(message: string): CommandError {
-  return new CommandError(`error: ${message}`);
+export function usageError(message: string, exitCode: ExitCode = ExitCode.failure): CommandError {
+  return new CommandError(`error: ${message}`, exitCode);
 }

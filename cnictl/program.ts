@@ -207,6 +207,27 @@ export function buildProgram(surroundings: Surroundings, finish: (code: ExitCode
     .action(run(async (context, pod, options) => (await import("./calls.ts")).calls(context, pod, options)));
 
   program
+    .command("conformance")
+    .description("Judge the CNI plugins of a folder by the specification, in namespaces of their own; needs root")
+    .option("--bin <folder>", "where the plugins are, anybody's")
+    .addOption(list("--plugin <name>", "only these; none: all that there is a profile for"))
+    .addOption(list("--check <id>", "only these checks; --list shows them"))
+    .option("--list", "list the checks and end")
+    .addOption(output("table", "json", "junit"))
+    .option("--json", "the same as -o json")
+    .option("--quick", "a sample of each check")
+    .option("--strict", 'exit 1 also when a plugin does not what it only "should"')
+    .addOption(
+      new Option("--jobs <count>", "so many checks at a time (default: as many as processors)").argParser(
+        count("--jobs"),
+      ),
+    )
+    .option("--daemon <command>", "a shell command to start in each namespace first, for plugins that need a daemon")
+    .option("--daemon-ready <path>", "the file that exists once it is ready")
+    .addHelpText("after", "\nExit codes: 0 all passed, 1 a plugin has failed, 2 wrong usage or no namespaces.")
+    .action(run(async (context, options) => (await import("./conformance.ts")).conformance(context, options)));
+
+  program
     .command("completion")
     .description("Print a shell's completion script, for: source <(cnictl completion bash)")
     .addArgument(new Argument("<shell>").choices(["bash", "zsh", "fish"]))
@@ -230,7 +251,10 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
   try {
     await program.parseAsync(words, { from: "user" });
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.failure;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return ExitCode.ok;
+      return words.includes("conformance") ? ExitCode.usage : ExitCode.failure;
+    }
     if (!(error instanceof CommandError)) throw error;
     const { printable } = await import("./table.ts");
     surroundings.note(`${printable(error.message)}\n`);
