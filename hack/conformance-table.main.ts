@@ -33,18 +33,70 @@ for (const { name, checks } of reports.flatMap((report) => report.plugins)) {
   plugins.set(name, known);
 }
 
-const cell = (text: string) => text.replaceAll("|", "\\|").replace(/\s+/g, " ").slice(0, 240);
+/** One line of a table: what several plugins, or several inputs of one, do alike. */
+interface Row {
+  readonly id: string;
+  readonly what: string;
+  readonly section: string;
+  readonly plugins: Set<string>;
+  readonly inputs: Set<string>;
+  readonly example: string;
+}
+
+/** Without what differs between two containers, links, plugins or runs. */
+function general(text: string): string {
+  return text
+    .replace(/: exit \d+, code (\d+|undefined)[\s\S]*/, (_, code) => `: code ${code}`)
+    .replace(/kit\d+(-0123[0-9a-f]*)?/g, "…")
+    .replace(/\b[0-9a-f]{6,}\b|\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b/g, "…")
+    .replace(/\s+/g, " ");
+}
+
+function rowsOf(verdict: string): Row[] {
+  const rows = new Map<string, Row>();
+  for (const [plugin, checks] of [...plugins].sort()) {
+    for (const { id, cases } of checks.values()) {
+      for (const { name, message, section, link, ...each } of cases) {
+        if (each.verdict !== verdict) continue;
+        const isInput = id === "malformed" && !name.startsWith("nothing");
+        const what = isInput
+          ? general(message)
+          : `${name}${id === "leaks" || id === "version" || id === "error" ? `: ${general(message)}` : ""}`;
+        const key = `${id} ${isInput ? plugin : ""} ${what}`;
+        const row = rows.get(key) ?? {
+          id,
+          what,
+          section: `[${section}](${link})`,
+          plugins: new Set(),
+          inputs: new Set(),
+          example: message,
+        };
+        row.plugins.add(plugin);
+        if (isInput) row.inputs.add(name);
+        rows.set(key, row);
+      }
+    }
+  }
+  return [...rows.values()];
+}
+
+const cell = (text: string) => text.replaceAll("|", "\\|").replace(/\s+/g, " ");
+const shorten = (text: string) => (text.length > 200 ? `${text.slice(0, 200)}…` : text);
 for (const [verdict, title] of [
   ["fail", 'What breaks a "must"'],
   ["warn", 'What breaks a "should"'],
+  ["note", "What the specification leaves open"],
 ] as const) {
-  console.log(`### ${title}\n\n| plugin | check | what | section |\n| --- | --- | --- | --- |`);
-  for (const [name, checks] of [...plugins].sort()) {
-    for (const { id, cases } of checks.values()) {
-      for (const { name: what, message, section, link } of cases.filter((each) => each.verdict === verdict)) {
-        console.log(`| ${name} | \`${id}\` | ${cell(what)}: ${cell(message)} | [${section}](${link}) |`);
-      }
-    }
+  console.log(
+    `### ${title}\n\n| \`--check\` | \`--plugin\` | what | found | section |\n| --- | --- | --- | --- | --- |`,
+  );
+  for (const { id, what, section, plugins, inputs, example } of rowsOf(verdict)) {
+    const names = [...inputs];
+    const told =
+      names.length === 0
+        ? what
+        : `${names.length} input${names.length === 1 ? "" : "s"}: ${names.slice(0, 6).join("; ")}${names.length > 6 ? "; …" : ""}`;
+    console.log(`| \`${id}\` | ${[...plugins].join(", ")} | ${cell(told)} | ${cell(shorten(example))} | ${section} |`);
   }
   console.log("");
 }

@@ -1,4 +1,4 @@
-import { type Check, codeOf, saying, type Trial } from "../check.ts";
+import { type Check, codeOf, type Judgement, saying, type Trial } from "../check.ts";
 import { type Malformed, malformedInputs } from "../malformed.ts";
 import { errorProblems, isObject, show } from "../shape.ts";
 import { atLeast, VERSIONS, type Verb } from "../spec.ts";
@@ -130,64 +130,44 @@ async function isLeft(world: World, { netnsName, ifName }: Container): Promise<b
 }
 
 async function judgeMalformed(trial: Trial, world: World, container: Container, row: Malformed): Promise<void> {
-  const { name, verb, section, expect, level, codes, codeLevel = level, names } = row;
-  const right = world.addConf(container, world.version, row.conf);
-  const input = row.stdin === undefined ? right : row.stdin(JSON.stringify(right));
+  const { name, verb, env = {}, stdin } = row;
+  const conf = world.addConf(container, world.version, row.conf);
+  const input = stdin === undefined ? conf : stdin(JSON.stringify(conf));
   const of = verb === "GC" || verb === "STATUS" ? undefined : container;
-  const answer = await world.call(verb, of, input, row.env === undefined ? {} : { env: row.env });
-  if (answer.code === 0 && verb === "ADD") {
-    const of = { ...container, ifName: row.env?.CNI_IFNAME || container.ifName };
-    await world.call("DEL", of, later(world.addConf(container), answer.json, world.version));
-  }
+  const answer = await world.call(verb, of, input, { env });
+  trial.judge({ name, answer, ...judgeRefusal(row, answer) });
+  if (answer.code !== 0 || verb !== "ADD") return;
+  // What was taken has to go again, by the same names.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  await world.call("DEL", container, later(conf, answer.json, world.version), { env: given });
+}
+
+/** Whether the answer to a malformed input is as it has to be, and what is not. */
+export function judgeRefusal(row: Malformed, answer: Answer): Omit<Judgement, "name" | "answer"> {
+  const { section, expect, level, codes, codeLevel = level, names } = row;
   if (answer.overdue || answer.signal !== undefined) {
-    trial.judge({ name, ok: false, level: "must", section, message: saying(answer), answer });
-    return;
+    return { ok: false, level: "must", section, message: saying(answer) };
   }
-  if (
-    expect === "error" &&
-    !trial.judge({ name, ok: answer.code !== 0, level, section, message: "exit 0: it was taken", answer })
-  )
-    return;
-  if (answer.code === 0) {
-    trial.judge({ name, ok: true, level, section, message: "" });
-    return;
-  }
+  if (answer.code === 0) return { ok: expect === "answer", level, section, message: "exit 0: it was taken" };
   const [problem] = errorProblems(answer.json);
   if (problem !== undefined) {
-    trial.judge({
-      name,
-      ok: false,
-      level: expect === "answer" ? "robust" : "should",
-      section: "error",
-      message: `${problem.message}: ${saying(answer)}`,
-      answer,
-    });
-    return;
+    const message = `${problem.message}: ${saying(answer)}`;
+    return { ok: false, level: expect === "answer" ? "robust" : "should", section: "error", message };
   }
-  const code = codeOf(answer);
-  const right_ = expect === "answer" || codes === undefined || codes.includes(code ?? -1);
-  const wanted = `code ${(codes ?? []).join(" or ")}`;
-  if (
-    !trial.judge({
-      name,
-      ok: right_,
-      level: codeLevel,
-      section: "errors",
-      message: `not ${wanted}: ${saying(answer)}`,
-      answer,
-    })
-  )
-    return;
-  if (names === undefined) return;
+  const ofCode = { level: codeLevel, section: "errors" } as const;
+  if (expect === "error" && codes !== undefined && !codes.includes(codeOf(answer) ?? -1)) {
+    return { ...ofCode, ok: false, message: `not code ${codes.join(" or ")}: ${saying(answer)}` };
+  }
   const text = isObject(answer.json) ? `${answer.json.msg} ${answer.json.details ?? ""}` : "";
-  trial.judge({
-    name,
-    ok: names.test(text),
-    level: "must",
-    section: "errors",
-    message: `the message does not name the variable: ${saying(answer)}`,
-    answer,
-  });
+  if (names !== undefined && !names.test(text)) {
+    return {
+      ok: false,
+      level: "must",
+      section: "errors",
+      message: `the message does not name the variable: ${saying(answer)}`,
+    };
+  }
+  return { ...ofCode, ok: true, message: "" };
 }
 
 /** Verbs that the configuration's version has, and the plugin says to support, work. */

@@ -247,12 +247,11 @@ async function judgeCalls(trial: Trial, world: World): Promise<void> {
 
   const judge = async (verb: Verb, level: "must" | "should") => {
     const name = `${verb} calls IPAM's ${verb}`;
-    const conf =
-      verb === "GC" || verb === "STATUS"
-        ? world.conf(undefined, world.version, { ...fake.more, ...gcKeys(container) })
-        : later(attached.conf, attached.result, attached.version);
-    const of = verb === "GC" || verb === "STATUS" ? undefined : container;
-    const answer = await trial.call(world, verb, of, conf, fake.options);
+    const isOfAll = verb === "GC" || verb === "STATUS";
+    const conf = isOfAll
+      ? world.conf(undefined, world.version, { ...fake.more, ...gcKeys(container) })
+      : later(attached.conf, attached.result, attached.version);
+    const answer = await trial.call(world, verb, isOfAll ? undefined : container, conf, fake.options);
     trial.judge({
       name: `${verb} with an IPAM plugin that agrees`,
       ok: answer.code === 0,
