@@ -1,38 +1,10 @@
 import t, { type Test } from "tap";
-import { hasGenericFamily } from "../../kernel/generic.ts";
 import { eventually } from "../netns/harness/eventually.ts";
 import type { Daemon } from "../netns/harness/exec.ts";
 import { affords } from "../netns/harness/full-kernel.ts";
-import type { Node } from "../netns/harness/node.ts";
 import { Pinging } from "../netns/harness/pinging.ts";
 import { type Cluster, startCluster, type WiredPod } from "./harness/cluster.ts";
-
-/** Without the kernel's module a node's address is on a bridge of Open vSwitch. */
-const NETDEV = !hasGenericFamily("ovs_datapath");
-
-async function startSwitch(node: Node): Promise<Daemon> {
-  const daemon = node.spawn(["ovs-vswitchd", "--pidfile", "--log-file=/run/openvswitch/switch.log"]);
-  await eventually(async () => (await node.run(["ovs-appctl", "version"])).code === 0 || undefined, "ovs-vswitchd");
-  return daemon;
-}
-
-/** As an operator does: Open vSwitch where its package puts it, and the node's address on a bridge where that is needed. */
-async function installSwitch(node: Node, hub: Node, port: string): Promise<Daemon> {
-  await node.sh(`mkdir -p /run/openvswitch
-    ovsdb-tool create /run/openvswitch/conf.db /usr/share/openvswitch/vswitch.ovsschema`);
-  node.spawn(["ovsdb-server", "/run/openvswitch/conf.db", "--remote=punix:/run/openvswitch/db.sock"]);
-  await node.sh("ovs-vsctl --retry --no-wait init");
-  if (!NETDEV) await node.sh("until awk '{ exit $1 < 11 }' /proc/uptime; do sleep 0.2; done");
-  const daemon = await startSwitch(node);
-  if (!NETDEV) return daemon;
-  await hub.sh(`ethtool -K ${port} tx off`);
-  await node.sh(`addresses=$(ip -o address show dev eth0 scope global | awk '{ print $4 }')
-    ovs-vsctl add-br br-underlay -- set bridge br-underlay datapath_type=netdev -- add-port br-underlay eth0
-    ip address flush dev eth0 scope global; ip link set br-underlay up
-    for address in $addresses; do ip address add $address dev br-underlay nodad 2>/dev/null || ip address add $address dev br-underlay; done
-    ip route replace default via 192.168.77.1; ip -6 route replace default via fd77::1`);
-  return daemon;
-}
+import { installSwitches, startSwitch } from "./harness/open-vswitch.ts";
 
 async function allPing(t: Test, pods: readonly WiredPod[]): Promise<void> {
   for (const from of pods) {
@@ -50,7 +22,7 @@ async function flows(cluster: Cluster, index: number): Promise<number> {
 }
 
 t.test("pods reach each other by Open vSwitch, what is taken away comes back, and the network moves on", async (t) => {
-  const daemons: Daemon[] = [];
+  let daemons: readonly Daemon[] = [];
   const cluster = await startCluster(t, {
     nodes: 2,
     controllerFlags: [
@@ -59,8 +31,8 @@ t.test("pods reach each other by Open vSwitch, what is taken away comes back, an
       "--network-tunnel=geneve",
       "--network-mode=both",
     ],
-    prepare: async ({ nodes, hub }) => {
-      for (const [i, node] of nodes.entries()) daemons.push(await installSwitch(node, hub, `up${i}`));
+    prepare: async (underlay) => {
+      daemons = await installSwitches(underlay);
     },
   });
   const { stdout } = await cluster.cnictl("get", "networks");
@@ -98,9 +70,7 @@ if (affords("gre", "openvswitch")) {
     const cluster = await startCluster(t, {
       nodes: 2,
       controllerFlags: ["--network-cidr=10.244.0.0/16,fd00:10:244::/56", "--network-backend=gre"],
-      prepare: async ({ nodes, hub }) => {
-        for (const [i, node] of nodes.entries()) await installSwitch(node, hub, `up${i}`);
-      },
+      prepare: async (underlay) => void (await installSwitches(underlay)),
     });
     const [here, there] = (await Promise.all([0, 1].map((index) => cluster.addPod(index, `pod-${index}`)))) as [
       WiredPod,
