@@ -1,5 +1,3 @@
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import { openMonitor, RtnlGroup } from "../../kernel/rtnetlink/monitor.ts";
 import { createAuthority } from "../../test/cluster/harness/certificates.ts";
 import { Cluster } from "../../test/cluster/harness/cluster.ts";
@@ -7,7 +5,7 @@ import { eventually } from "../../test/netns/harness/eventually.ts";
 import type { Node } from "../../test/netns/harness/node.ts";
 import { startUnderlay } from "../../test/netns/harness/underlay.ts";
 import { quantile, type Stage } from "../measure.ts";
-import type { Joined } from "./sessions.main.ts";
+import { Sessions } from "./sessions.ts";
 
 const AGENTS = 3;
 
@@ -55,44 +53,6 @@ class RouteWatch {
   sawAll(subnets: readonly string[]): number | undefined {
     const times = subnets.map((subnet) => this.seen.get(subnet));
     return times.every((time) => time !== undefined) ? Math.max(0, ...times) : undefined;
-  }
-}
-
-/** Sessions without a kernel, in a program of their own. */
-class Sessions {
-  readonly joined = new Map<number, Joined>();
-  readonly #input: NodeJS.WritableStream;
-  /** Ends the program. */
-  readonly stop: () => void;
-
-  constructor(stage: Stage, cluster: Cluster, tls: readonly string[]) {
-    const program = new URL("sessions.main.ts", import.meta.url).pathname;
-    const node = [process.execPath, "--no-deprecation", "--import", import.meta.resolve("tsx"), program];
-    const argv = [
-      "setpriv",
-      "--pdeathsig",
-      "KILL",
-      ...node,
-      cluster.endpoint,
-      ...tls.filter((word) => word.startsWith("/")),
-    ];
-    const [command = "", ...args] = [...cluster.underlay.hub.enter, ...argv];
-    const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-    this.stop = () => void child.kill("SIGKILL");
-    stage.teardown(this.stop);
-    this.#input = child.stdin;
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      const joined = JSON.parse(line) as Joined;
-      this.joined.set(joined.node, joined);
-    });
-  }
-
-  async join(nodes: readonly number[]): Promise<Joined[]> {
-    this.#input.write(nodes.map((node) => `${node}\n`).join(""));
-    return eventually(() => {
-      const all = nodes.map((node) => this.joined.get(node)).filter((each) => each !== undefined);
-      return all.length === nodes.length ? all : undefined;
-    }, `${nodes.length} sessions hold a subnet`);
   }
 }
 

@@ -6,13 +6,14 @@ import type { ControllerMessage__Output } from "../../proto/gen/podwire/v1/Contr
 import type { NodeMessage } from "../../proto/gen/podwire/v1/NodeMessage.ts";
 import { loadProto } from "../../proto/load.ts";
 
-// Nodes that have a session and no kernel: `sessions.main.ts ENDPOINT CA CERT KEY`. A number on a line of stdin starts that
+// Nodes that have a session and no kernel: `sessions.main.ts ENDPOINT CA CERT KEY "IPv4"|"both families"`. A number on a line of stdin starts that
 // node; a line of JSON on stdout says when it said hello and what it holds.
 
 /** What is said of each node. */
 export interface Joined {
   readonly node: number;
   readonly subnet: string;
+  readonly addresses: readonly string[];
   /** Milliseconds since 1970. */
   readonly hello: number;
   readonly lease: number;
@@ -21,7 +22,7 @@ export interface Joined {
 /** Streams that share one connection. */
 const STREAMS_A_CHANNEL = 90;
 
-const [endpoint = "", tlsCa, tlsCert, tlsKey] = process.argv.slice(2);
+const [endpoint = "", tlsCa, tlsCert, tlsKey, underlay] = process.argv.slice(2);
 const credentials = channelCredentials({ endpoints: [endpoint], tlsCa, tlsCert, tlsKey });
 const { Nodes } = loadProto();
 let streams = 0;
@@ -32,6 +33,8 @@ function join(node: number): void {
     client = new Nodes(endpoint, credentials, { "grpc.use_local_subchannel_pool": 1 });
   const stream: ClientDuplexStream<NodeMessage, ControllerMessage__Output> = client.Session();
   const hello = now();
+  const addresses = [`172.${16 + (node >> 16)}.${(node >> 8) & 255}.${node & 255}`];
+  if (underlay === "both families") addresses.push(`fd77:1::${node.toString(16)}`);
   let told = false;
   stream.on("error", (error) => {
     console.error(`node ${node}: ${error.message}`);
@@ -41,14 +44,14 @@ function join(node: number): void {
     const [held] = lease?.subnets ?? [];
     if (told || held === undefined) return;
     told = true;
-    const joined: Joined = { node, subnet: held.subnet, hello, lease: now() };
+    const joined: Joined = { node, subnet: held.subnet, addresses, hello, lease: now() };
     process.stdout.write(`${JSON.stringify(joined)}\n`);
   });
   stream.write({
     hello: {
       nodeId: randomUUID(),
       nodeName: `session-${node}`,
-      addresses: [`172.${16 + (node >> 16)}.${(node >> 8) & 255}.${node & 255}`],
+      addresses,
       backends: ["vxlan/flow", "vxlan/static"],
       bootId: randomUUID(),
       version: "bench",
