@@ -1,6 +1,8 @@
 import { parseArgs } from "node:util";
+import { BACKEND_TYPES } from "../backends/backend.ts";
 import { availableBackends } from "../dataplane/backends.ts";
 import { type Cluster, startCluster, type WiredPod } from "../test/cluster/harness/cluster.ts";
+import { installSwitches } from "../test/cluster/harness/open-vswitch.ts";
 import type { Owner } from "../test/netns/harness/node.ts";
 
 const { values } = parseArgs({
@@ -30,18 +32,16 @@ if (values.store !== "embedded" && values.store !== "etcd") {
   process.exit(2);
 }
 
-const BACKENDS: readonly string[] = ["vxlan", "gre", "ipip", "host-gw", "wireguard", "ovs"];
-
 /** The backend as the controller's flags say it. Ends the program where this kernel cannot do it. */
 function backendFlags(): string[] {
   const { backend, mode, tunnel } = values;
-  const able = availableBackends();
-  const same = (name: string) => name === backend || name.startsWith(`${backend}/`);
-  if (!BACKENDS.includes(backend)) {
-    console.error(`hack/demo: --backend ${backend}: ${BACKENDS.join(", ")}`);
+  if (!BACKEND_TYPES.includes(backend)) {
+    console.error(`hack/demo: --backend ${backend}: ${BACKEND_TYPES.join(", ")}`);
     process.exit(2);
   }
-  if (!able.some(same)) {
+  const able = availableBackends();
+  const same = (name: string) => name === backend || name.startsWith(`${backend}/`);
+  if (backend !== "ovs" && !able.some(same)) {
     const again = process.argv.slice(2).join(" ");
     console.error(`hack/demo: --backend ${backend}: this machine's kernel cannot do it; it can do ${able.join(", ")}.
 On a full kernel: hack/guest hack/demo ${again}`);
@@ -108,6 +108,7 @@ async function main(stage: Stage): Promise<number> {
     nodes: nodeCount,
     store: values.store as "embedded" | "etcd",
     controllerFlags: [`--network-cidr=${cidrs}`, ...flags],
+    ...(values.backend === "ovs" && { prepare: async (underlay) => void (await installSwitches(underlay)) }),
     progress,
   });
   const pods: WiredPod[] = [];
