@@ -62,7 +62,7 @@ class Deletions {
 
   /** When the last element that holds one of the addresses went; undefined as long as one of them has lost none. */
   gone(addresses: readonly Uint8Array[]): number | undefined {
-    const times = addresses.map((address) => this.#told.findLast(({ body }) => body.includes(address))?.at);
+    const times = addresses.map((address) => this.#told.findLast(({ body }) => body.includes(Buffer.from(address)))?.at);
     return times.every((time) => time !== undefined) ? Math.max(...times) : undefined;
   }
 
