@@ -234,8 +234,8 @@ for (const { name, underlay, setups } of waves()) {
   const title = `${name}: ${setups.map(({ network }) => network).join(", ")}: pods of all nodes reach each other, nodes join and leave, a killed agent loses nothing`;
   t.test(title, needs(...new Set(setups.flatMap(({ features }) => features))), async (t) => {
     const switched = setups.some(({ type }) => type === "ovs");
-    // A switch in a process of its own drops packets, of pings too, when TCP fills its queues.
-    const pauses = switched && !hasGenericFamily("ovs_datapath");
+    // In a process of its own it loses packets of anybody's when links come and go and when TCP fills its queues.
+    const inKernel = !switched || hasGenericFamily("ovs_datapath");
     const cluster = await startCluster(t, {
       nodes: 3,
       agents: 2,
@@ -247,28 +247,25 @@ for (const { name, underlay, setups } of waves()) {
     await wired.createNetworks();
     for (const index of [0, 1]) await wired.addPods(index);
     await cluster.converged(2);
-    let lost = await wired.pinging();
-    const inOrder = async (what: string) => {
-      if (pauses) t.strictSame(await lost(), [], `${what}, and no ping was lost between the others`);
-      t.strictSame(await wired.problems(), [], what);
-      if (pauses) lost = await wired.pinging();
-    };
+    let lost = inKernel ? await wired.pinging() : undefined;
 
     await cluster.startAgent(2);
     await eventually(() => cluster.hasConflist(2), "the third node's conflist");
     await wired.addPods(2);
     await cluster.converged(3);
-    await inOrder("a node has joined");
+    t.strictSame(await wired.problems(), [], "a node has joined");
 
+    lost ??= await wired.pinging();
     await cluster.agents[0]?.stop("SIGKILL");
     const agent = await cluster.startAgent(0);
     await agent.prints(/"msg":"connected"/);
     await cluster.converged(3);
-    await inOrder("an agent was killed and is back");
+    if (!inKernel) t.strictSame(await lost(), [], "no ping was lost meanwhile");
+    t.strictSame(await wired.problems(), [], "an agent was killed and is back");
 
     await leave(t, wired, 2);
     for (const pods of wired.pods.values()) pods.pop();
-    await inOrder("a node has left");
-    t.strictSame(await lost(), [], "no ping was lost between the others");
+    t.strictSame(await wired.problems(), [], "a node has left");
+    if (inKernel) t.strictSame(await lost(), [], "no ping was lost between the others");
   });
 }
