@@ -14,6 +14,7 @@ import type { Database } from "../ovs/database.ts";
 import type { Operation } from "../ovs/ovsdb.ts";
 import type { Bridge, Tables } from "../ovs/tables.ts";
 import { type Kind, type Target, target } from "../reconcile/step.ts";
+import { inOwnProcess } from "./own-process.ts";
 import type { Switches } from "./switches.ts";
 
 /** A bridge, as the database holds it or as it is wanted. */
@@ -48,8 +49,9 @@ const COOKIE = "0x706f6477697265";
 /** Bridges with their ports come before their devices are set up, flows after that and before the routes. */
 export function switchTargets(
   switches: Switches | undefined,
-  desired: readonly DesiredSwitch[],
+  all: readonly DesiredSwitch[],
 ): { readonly bridges: Target; readonly ports: Target; readonly flows: Target } {
+  const desired = all.map((each) => (switches?.datapathType === "netdev" ? inOwnProcess(each) : each));
   const ports = desired.flatMap(({ name: bridge, network, ports }) =>
     ports.map((port) => ({ bridge, name: port.name, wanted: { ...port, network } })),
   );
