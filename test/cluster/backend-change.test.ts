@@ -1,8 +1,9 @@
 import t, { type Test } from "tap";
 import { eventually } from "../netns/harness/eventually.ts";
-import { affords, lackingFeatures } from "../netns/harness/full-kernel.ts";
+import { affords, lackingFeatures, needs } from "../netns/harness/full-kernel.ts";
 import { Pinging } from "../netns/harness/pinging.ts";
-import { type Cluster, startCluster, type WiredPod } from "./harness/cluster.ts";
+import { type Cluster, type ClusterOptions, startCluster, type WiredPod } from "./harness/cluster.ts";
+import { installSwitches } from "./harness/open-vswitch.ts";
 
 const DUAL_STACK = "--network-cidr=10.244.0.0/16,fd00:10:244::/56";
 /** So long that only news can make the agents look again. */
@@ -41,6 +42,21 @@ const FULL_KERNEL_WAYS: readonly Way[] = [
   FLOW,
 ];
 
+/** Its tunnels are its own, of whatever kind: they share no device and no port with ours. */
+const OVS_WAYS: readonly Way[] = [
+  {
+    settings: ["backend=ovs", "tunnel=vxlan", "mode=flow"],
+    route: /via 169\.254\.112\.1 dev pwovsv/,
+    devices: /^pwovsv\d+$/,
+  },
+  {
+    settings: ["backend=ovs", "tunnel=geneve", "mode=both"],
+    route: /via 169\.254\.112\.1 dev pwovsn/,
+    devices: /^pwovsn\d+$/,
+  },
+  FLOW,
+];
+
 function routes(cluster: Cluster, index: number): Promise<string> {
   return cluster.node(index).sh("ip route show proto 112; ip -6 route show proto 112");
 }
@@ -62,11 +78,14 @@ async function startPings(pods: readonly WiredPod[]): Promise<(() => Promise<str
   );
 }
 
-async function move(t: Test, ways: readonly Way[]): Promise<void> {
-  const cluster = await startCluster(t, { nodes: 3, controllerFlags: [DUAL_STACK], agentFlags: [NO_RESYNC] });
+async function move(t: Test, ways: readonly Way[], prepare?: ClusterOptions["prepare"]): Promise<void> {
+  const flags = { controllerFlags: [DUAL_STACK], agentFlags: [NO_RESYNC] };
+  const cluster = await startCluster(t, { nodes: 3, ...flags, ...(prepare && { prepare }) });
   // The strictest that administrators set: while a pair's two directions go different ways, it would drop.
   for (const node of cluster.nodes) {
-    await node.sh("for f in default eth0; do echo 1 >/proc/sys/net/ipv4/conf/$f/rp_filter; done");
+    await node.sh(
+      "cd /proc/sys/net/ipv4/conf; for f in default eth0 br-underlay; do [ ! -d $f ] || echo 1 >$f/rp_filter; done",
+    );
   }
   const pods = await startPods(cluster);
   const before = await routes(cluster, 0);
@@ -84,7 +103,7 @@ async function move(t: Test, ways: readonly Way[]): Promise<void> {
     t.strictSame(lost.flat(), [], `${what}: ${lost.length} pings lose nothing`);
     await cluster.converged(3);
     t.match(await routes(cluster, 0), route, "the routes are the new backend's");
-    const links = await node.sh("ip -br link show | grep -oE '^pw(flow|vx|g|wg)[^ @]*' || true");
+    const links = await node.sh("ip -br link show | grep -oE '^pw(flow|vx|g|wg|ovs)[^ @]*' || true");
     t.match(links.trim(), devices, "and the old one's devices are gone");
   }
   t.equal(await routes(cluster, 0), before, "back where it began");
@@ -100,6 +119,14 @@ t.test("F15: a running network moves from backend to backend, and pings between 
 if (affords("gre", "wireguard")) {
   t.test("F15: it moves to gre and wireguard and back, and pings between three nodes lose nothing", (t) =>
     move(t, FULL_KERNEL_WAYS),
+  );
+}
+
+// Where Open vSwitch forwards in a process of its own it loses packets of anybody's when a bridge comes or goes.
+if (affords("openvswitch")) {
+  const name = "F15: it moves to Open vSwitch and back, and pings between three nodes lose nothing";
+  t.test(name, needs("openvswitch"), (t) =>
+    move(t, OVS_WAYS, async (underlay) => void (await installSwitches(underlay))),
   );
 }
 
