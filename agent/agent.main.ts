@@ -11,8 +11,10 @@ import { limitHeaps } from "../kernel/memory.ts";
 import { setNetlinkDebug } from "../kernel/netlink/debug.ts";
 import { describeRouteMessage } from "../kernel/rtnetlink/describe.ts";
 import { openRoute, type RouteSocket } from "../kernel/rtnetlink/socket.ts";
+import { makeDhcpMachine } from "../plugins/dhcp/machine.ts";
 import { channelCredentials } from "../proto/channel.ts";
 import { Agent } from "./agent.ts";
+import { LeaseKeeper } from "./dhcp-keeper.ts";
 import { agentCommand } from "./flags.ts";
 import { boundAddress, serveHealth } from "./health.ts";
 import { createLoop, watchKernel } from "./loops.ts";
@@ -158,6 +160,7 @@ async function main(): Promise<void> {
           periodMs: flags.probeInterval * 1000,
           onChange: () => statuses.trigger(),
         });
+  const leases = new LeaseKeeper(makeDhcpMachine(), log, () => statuses.trigger());
   const ovsdb: string = flags.ovsdb.slice("unix:".length);
   const switches = new Switches({ socket: ovsdb, onChange: () => passes.trigger() });
   const agent = new Agent(
@@ -174,6 +177,7 @@ async function main(): Promise<void> {
         return nodeBackends(backends, ovsdb);
       },
       keys,
+      leases,
       trigger: () => passes.trigger(),
       send: (message) => session?.send(message),
       reconnect: () => session?.reconnect(),
@@ -181,6 +185,7 @@ async function main(): Promise<void> {
     },
     saved,
   );
+  leases.start();
   const calls = startPluginHost();
   const session = flags.standalone ? undefined : createSession(options, agent);
   const watch = watchKernel({ overlay: () => passes.trigger(), pods: () => statuses.trigger() });
@@ -195,6 +200,7 @@ async function main(): Promise<void> {
     session?.stop();
     watch[Symbol.dispose]();
     prober?.stop();
+    leases.stop();
     health?.close();
     setTimeout(() => process.exit(1), LONGEST_STOP_MS).unref(); // a delegate may hang
     await Promise.all([passes.stop(), statuses.stop(), calls?.stop()]);

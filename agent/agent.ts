@@ -12,6 +12,7 @@ import type { Secrets__Output } from "../proto/gen/podwire/v1/Secrets.ts";
 import type { Snapshot__Output } from "../proto/gen/podwire/v1/Snapshot.ts";
 import { applyDelta, applyLease, applySnapshot, type ClusterState, dropLease, heldSubnets } from "./cluster-state.ts";
 import { Connection } from "./connection.ts";
+import type { LeaseKeeper } from "./dhcp-keeper.ts";
 import { deleteIdleBridges } from "./idle-bridges.ts";
 import type { Metrics } from "./metrics.ts";
 import type { NodeFiles } from "./node-files.ts";
@@ -46,6 +47,8 @@ export interface AgentPorts {
   readonly keys: WireguardKeys;
   /** The self-test of tunnels; undefined: none. */
   readonly prober: Pick<Prober, "update" | "findings"> | undefined;
+  /** Renews the pods' DHCP leases. */
+  readonly leases?: Pick<LeaseKeeper, "lost">;
   /** Asks for a pass soon. */
   trigger(): void;
   /** To the controller, when connected. */
@@ -143,7 +146,7 @@ export class Agent implements SessionListener {
     this.#releaseFenced(new Set(pods.map(({ network }) => network ?? "")));
     const findings = this.#ports.prober?.findings();
     const { failures = [], mtus } = this.#report ?? {};
-    const status = nodeStatus(pods, this.notReady(), failures, mtus, findings);
+    const status = nodeStatus(pods, this.notReady(), failures, mtus, findings, this.#ports.leases?.lost());
     this.#connection.report({ ...status, backends: [...this.#progress.values()] });
   }
 

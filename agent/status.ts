@@ -27,6 +27,7 @@ function cut(sentence: string): string {
  * @param failures what the kernel could not be brought to
  * @param mtus a condition each, whose reason is the network
  * @param findings of the self-test of tunnels
+ * @param lostLeases of DHCP; undefined when there are no leases at all
  */
 export function nodeStatus(
   pods: readonly Pod[],
@@ -34,6 +35,7 @@ export function nodeStatus(
   failures: readonly string[],
   mtus: readonly NetworkMtu[] = [],
   findings: readonly Finding[] = [],
+  lostLeases?: readonly string[],
 ): NodeStatus & { readonly pods: Pod[] } {
   const condition = (type: string, good: string, bad: string, reasons: readonly string[]) => ({
     type,
@@ -46,6 +48,7 @@ export function nodeStatus(
     conditions: [
       condition("Ready", "Ready", "NotReady", notReady),
       condition("Converged", "Converged", "Failing", failures),
+      ...(lostLeases === undefined ? [] : [condition("DHCP", "LeasesHeld", "LeasesLost", lostLeases)]),
       ...mtus.slice(0, MOST_MTUS).map(({ network, message, problem }) => ({
         type: "MTU",
         status: problem === undefined,

@@ -7,9 +7,9 @@ import { CniError, Code, messageOf, NotStartedError } from "./error.ts";
 import type { Execution } from "./execute.ts";
 import { isJsonObject, type JsonObject, parseJsonBytes } from "./json.ts";
 import type { Logger } from "./log.ts";
-import { type PluginCommand, perform } from "./perform.ts";
+import { atOnce, type PluginCommand, perform } from "./perform.ts";
 import { type Phases, UNTIMED } from "./phases.ts";
-import type { Delegator, Plugin } from "./plugin.ts";
+import type { Aside, Delegator, Plugin } from "./plugin.ts";
 import type { Result } from "./result.ts";
 import { decodeResult } from "./result-json.ts";
 import { parseVersion } from "./version.ts";
@@ -39,9 +39,6 @@ export interface DelegatorOptions {
   readonly aside?: Aside;
   readonly phases?: Phases;
 }
-
-/** Runs work that is not ours to speed up. */
-export type Aside = <T>(work: () => Promise<T>) => Promise<T>;
 
 /** Delegation as libcni does it: found on CNI_PATH, executed with the environment and the configuration on stdin. */
 export function makeDelegator(options: DelegatorOptions): Delegator {
@@ -153,11 +150,11 @@ async function callBuiltin(
   command: PluginCommand,
   raw: JsonObject,
   delegator: Delegator,
-  { attachment, logOf, phases = UNTIMED }: DelegatorOptions,
+  { attachment, logOf, phases = UNTIMED, aside = atOnce }: DelegatorOptions,
 ): Promise<Result | undefined> {
   const log = logOf(plugin.name);
   const conf = decodeConf(raw, command, (problem) => log.warn("prevResult ignored", { problem }));
-  return await perform(plugin, command, conf, { attachment, delegator, log, phases });
+  return await perform(plugin, command, conf, { attachment, delegator, log, phases, aside });
 }
 
 async function callExecutable(
@@ -167,7 +164,7 @@ async function callExecutable(
   conf: JsonObject,
   options: DelegatorOptions,
 ): Promise<Result | undefined> {
-  const { env, limit = DELEGATE_LIMIT, aside = (work) => work() } = options;
+  const { env, limit = DELEGATE_LIMIT, aside = atOnce } = options;
   const { execute } = await import("./execute.ts"); // most calls execute nothing, and it takes milliseconds to load
   const order = { env: { ...env, CNI_COMMAND: command }, input: JSON.stringify(conf), limit };
   const execution = await aside(() => execute(file, order));

@@ -1,13 +1,13 @@
 import type { Attachment } from "./attachment.ts";
 import { decodeConf, type NetConf } from "./conf.ts";
-import { type Aside, makeDelegator } from "./delegate.ts";
+import { makeDelegator } from "./delegate.ts";
 import { concernsAttachment, type Env, isCommand, readAttachment, readPath, requireVariables } from "./environment.ts";
 import { CniError, Code, type ErrorAnswer, errorAnswer, messageOf } from "./error.ts";
 import { isJsonObject, type Json, LARGEST_DOCUMENT, parseJsonBytes } from "./json.ts";
 import { jsonLogger, type Logger } from "./log.ts";
-import { type CallContext, type PluginCommand, perform } from "./perform.ts";
+import { atOnce, type CallContext, type PluginCommand, perform } from "./perform.ts";
 import { type Phases, UNTIMED } from "./phases.ts";
-import type { Plugin } from "./plugin.ts";
+import type { Aside, Plugin } from "./plugin.ts";
 import type { Result } from "./result.ts";
 import { encodeResult } from "./result-json.ts";
 import { isVersion, NEWEST, VERSIONS, versionAnswer } from "./version.ts";
@@ -146,7 +146,7 @@ class Call {
     attachment: Attachment | undefined,
     path: readonly string[],
   ): Promise<void> {
-    const { env, builtins, delegateLimit: limit, aside, phases = UNTIMED } = this.#options;
+    const { env, builtins, delegateLimit: limit, aside = atOnce, phases = UNTIMED } = this.#options;
     const logOf = (type: string) => this.#logOf(type);
     const delegator = makeDelegator({
       env,
@@ -155,10 +155,10 @@ class Call {
       builtins,
       logOf,
       phases,
-      ...(aside === undefined ? {} : { aside }),
+      aside,
       ...(limit === undefined ? {} : { limit }),
     });
-    const context = { attachment, delegator, log: this.#log, phases };
+    const context = { attachment, delegator, log: this.#log, phases, aside };
     const result = await perform(this.#plugin, command, conf, context);
     if (result !== undefined) await this.#answerResult(result, conf, context);
   }

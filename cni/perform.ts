@@ -4,7 +4,7 @@ import type { NetConf } from "./conf.ts";
 import { CniError, Code } from "./error.ts";
 import type { Logger } from "./log.ts";
 import type { Phases } from "./phases.ts";
-import type { Delegator, Plugin } from "./plugin.ts";
+import type { Aside, Delegator, Plugin } from "./plugin.ts";
 import type { Result } from "./result.ts";
 import { type Command, requireCommand } from "./version.ts";
 
@@ -17,7 +17,11 @@ export interface CallContext {
   readonly delegator: Delegator;
   readonly log: Logger;
   readonly phases: Phases;
+  readonly aside: Aside;
 }
+
+/** For a host of one call, in which nobody else waits. */
+export const atOnce: Aside = (work) => work();
 
 /**
  * Calls one verb of a plugin in this process, after the checks that every plugin needs.
@@ -28,10 +32,10 @@ export async function perform(
   plugin: Plugin,
   command: PluginCommand,
   conf: NetConf,
-  { attachment, delegator, log, phases }: CallContext,
+  { attachment, delegator, log, phases, aside }: CallContext,
 ): Promise<Result | undefined> {
   requireCommand(command, conf.cniVersion);
-  const request = { conf, delegator, log, phases };
+  const request = { conf, delegator, log, phases, aside };
   if (command === "STATUS") return void (await plugin.status(request));
   if (command === "GC") {
     return void (await plugin.gc({

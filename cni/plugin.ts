@@ -27,12 +27,17 @@ export interface Plugin {
   status(request: StatusRequest): Promise<void>;
 }
 
+/** Runs work that is not ours to speed up. */
+export type Aside = <T>(work: () => Promise<T>) => Promise<T>;
+
 export interface StatusRequest {
   readonly conf: NetConf;
   /** Calls other plugins (IPAM, or a whole main plugin) with the same attachment. */
   readonly delegator: Delegator;
   readonly log: Logger;
   readonly phases: Phases;
+  /** Waits for what other machines or programs do in their own time; a host that bounds what runs at once lets others go on. */
+  readonly aside: Aside;
 }
 
 export interface DelRequest extends StatusRequest {

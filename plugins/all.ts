@@ -1,5 +1,7 @@
 import type { Plugin } from "../cni/plugin.ts";
 import { makeBridge } from "./bridge/plugin.ts";
+import { type DhcpMachine, makeDhcpMachine } from "./dhcp/machine.ts";
+import { makeDhcp } from "./dhcp/plugin.ts";
 import { makeDummy } from "./dummy/plugin.ts";
 import { makeFirewall } from "./firewall/plugin.ts";
 import { greOverlay } from "./gre-overlay/plugin.ts";
@@ -19,18 +21,20 @@ import { vxlanOverlay } from "./vxlan-overlay/plugin.ts";
 export interface Machines {
   readonly node: NodeMachine;
   readonly ipam: IpamMachine;
+  readonly dhcp: DhcpMachine;
 }
 
-export const THIS_MACHINE: Machines = { node: thisNode, ipam: thisIpamMachine };
+export const THIS_MACHINE: Machines = { node: thisNode, ipam: thisIpamMachine, dhcp: makeDhcpMachine() };
 
 /** All plugins, on these machines. */
-export function makePlugins({ node, ipam }: Machines): Readonly<Record<PluginName, Plugin>> {
+export function makePlugins({ node, ipam, dhcp }: Machines): Readonly<Record<PluginName, Plugin>> {
   return {
     bridge: makeBridge(node),
     ptp: makePtp(node),
     dummy: makeDummy(node),
     "host-local": makeHostLocal(ipam),
     static: staticPlugin,
+    dhcp: makeDhcp(dhcp),
     loopback,
     "vxlan-overlay": vxlanOverlay,
     "gre-overlay": greOverlay,

@@ -5,6 +5,7 @@ export const PLUGIN_NAMES = [
   "dummy",
   "host-local",
   "static",
+  "dhcp",
   "loopback",
   "vxlan-overlay",
   "gre-overlay",

@@ -3,6 +3,7 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { messageOf } from "../../cni/error.ts";
 import { JournalWriter } from "../../journal/writer.ts";
 import { type Machines, makePlugins } from "../../plugins/all.ts";
+import { makeDhcpMachine } from "../../plugins/dhcp/machine.ts";
 import { makeResidentMachine as makeResidentIpamMachine } from "../../plugins/host-local/machine.ts";
 import { makeResidentMachine as makeResidentNode } from "../../plugins/node/resident.ts";
 import { checkPodNetns } from "../../plugins/pod-netns.ts";
@@ -29,7 +30,7 @@ async function serve(
   const node = makeResidentNode();
   const ipam = makeResidentIpamMachine((message, details) => log("warn", message, details));
   let quiet: NodeJS.Timeout | undefined;
-  const machines: Machines = { node, ipam };
+  const machines: Machines = { node, ipam, dhcp: makeDhcpMachine() };
   const metrics = new CallMetrics(() => host.calls);
   let round = Promise.resolve();
   const host = new PluginHost({

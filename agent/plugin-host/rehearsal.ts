@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { OUR_MARK } from "../../cni/delegate.ts";
 import { JournalWriter } from "../../journal/writer.ts";
 import { createNetns, currentNetns, enterNetns, type Netns } from "../../kernel/netns.ts";
-import { makePlugins } from "../../plugins/all.ts";
+import { makePlugins, THIS_MACHINE } from "../../plugins/all.ts";
 import { makeResidentMachine as makeResidentIpamMachine } from "../../plugins/host-local/machine.ts";
 import { makeResidentMachine as makeResidentNode } from "../../plugins/node/resident.ts";
 import { checkPodNetns } from "../../plugins/pod-netns.ts";
@@ -83,7 +83,7 @@ class Stage implements AsyncDisposable {
     this.#journal = new JournalWriter(join(folder, "calls"), { capacity: 1 << 16, log: { warn() {} } });
     const metrics = new CallMetrics(() => 0);
     this.#host = new PluginHost({
-      plugins: makePlugins({ node: this.#node, ipam: this.#ipam }),
+      plugins: makePlugins({ ...THIS_MACHINE, node: this.#node, ipam: this.#ipam }),
       env: {},
       checkNetns: checkPodNetns,
       record: (call) => {

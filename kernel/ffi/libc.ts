@@ -9,6 +9,7 @@ const PROTOTYPES = {
   setsockopt: ["int", ["int", "int", "int", "void *", "uint"]],
   getsockopt: ["int", ["int", "int", "int", "void *", "void *"]],
   send: ["long", ["int", "void *", "size_t", "int"]],
+  sendto: ["long", ["int", "void *", "size_t", "int", "void *", "uint"]],
   recvfrom: ["long", ["int", "void *", "size_t", "int", "void *", "void *"]],
   close: ["int", ["int"]],
   setns: ["int", ["int", "int"]],
@@ -20,6 +21,7 @@ const PROTOTYPES = {
   flock: ["int", ["int", "int"]],
   mallopt: ["int", ["int", "int"]],
   ioctl: ["int", ["int", "ulong", "ulong"]],
+  clock_gettime: ["int", ["int", "void *"]],
 } as const;
 
 type Name = keyof typeof PROTOTYPES;

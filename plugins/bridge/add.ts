@@ -9,7 +9,7 @@ import { announce, awaitForwarding } from "../interface/announce.ts";
 import { podOf, refuseInexpressible, refuseLongNames } from "../interface/attachment.ts";
 import { awaitDad } from "../interface/dad.ts";
 import { awaitGroups } from "../interface/groups.ts";
-import { dnsOf, ipamLease, makeResult } from "../interface/lease.ts";
+import { dnsOf, giveBackLease, ipamLease, makeResult } from "../interface/lease.ts";
 import { planAddresses } from "../interface/plan.ts";
 import { configurePod, openPod } from "../interface/pod.ts";
 import { putRules } from "../interface/rules.ts";
@@ -55,6 +55,7 @@ export async function add(
 
   phases.enter("ipam");
   const leased = await lease.take();
+  undo.add(() => giveBackLease(netConf, delegator, log));
   phases.enter("pod");
   const plan = leased === undefined ? undefined : planAddresses(leased, conf, POD_INTERFACE);
   if (plan !== undefined) bridge.serve(plan);

@@ -3,6 +3,7 @@ import type { JsonObject } from "../../cni/json.ts";
 import type { DelRequest } from "../../cni/plugin.ts";
 import type { AttachmentName } from "../../kernel/mark.ts";
 import { getLink } from "../../kernel/rtnetlink/link.ts";
+import { giveBackLease } from "../interface/lease.ts";
 import { forgetPod } from "../interface/neighbours.ts";
 import { deleteRules, whereRulesMatter } from "../interface/rules.ts";
 import { findVeth, podMac } from "../interface/veth.ts";
@@ -22,6 +23,8 @@ export async function del(
 ): Promise<void> {
   const name = { network: conf.name, containerId: attachment.containerId, ifName: attachment.ifName };
   const attempts = new Attempts();
+  phases.enter("ipam");
+  await giveBackLease(conf, delegator, log);
   phases.enter("link");
   await attempts.try("link", () => deleteAttachedLink(name, conf, machine));
   phases.enter("rules");

@@ -11,7 +11,7 @@ import { openPodNetns } from "../pod-netns.ts";
 import { aliasOf, podOf, refuseInexpressible } from "./attachment.ts";
 import type { InterfaceConf, InterfaceDesign, Made, Place } from "./design.ts";
 import { awaitGroups } from "./groups.ts";
-import { dnsOf, ipamLease, makeResult } from "./lease.ts";
+import { dnsOf, giveBackLease, ipamLease, makeResult } from "./lease.ts";
 import { type AddressPlan, planAddresses } from "./plan.ts";
 import { configurePod, openPod } from "./pod.ts";
 import { putRules } from "./rules.ts";
@@ -55,6 +55,7 @@ export async function attach<C extends InterfaceConf>(
 
   phases.enter("ipam");
   const leased = inherited ?? (await lease.take());
+  if (inherited === undefined) undo.add(() => giveBackLease(netConf, delegator, log));
   const interfaces = made === undefined ? [] : describe(made, name.ifName, attachment.netns);
   const plan = leased === undefined ? undefined : planAddresses(leased, NO_GATEWAY, interfaces.length - 1);
   if (made !== undefined) {

@@ -8,6 +8,7 @@ import { findPodNetns, openPodNetns } from "../pod-netns.ts";
 import { available, requireNftables } from "./available.ts";
 import { checkInterface, Differences, ownPart } from "./check.ts";
 import type { InterfaceConf, InterfaceDesign } from "./design.ts";
+import { giveBackLease } from "./lease.ts";
 import { deleteNetworkRules, deleteRules, pruneRules, ruleProblems, whereRulesMatter } from "./rules.ts";
 
 /**
@@ -24,6 +25,8 @@ export async function detach<C extends InterfaceConf>(
   const name = { network: conf.name, containerId: attachment.containerId, ifName: attachment.ifName };
   using netns = findPodNetns(attachment);
   const attempts = new Attempts();
+  phases.enter("ipam");
+  await giveBackLease(conf, delegator, log);
   phases.enter("link");
   await attempts.try("link", () => design.remove({ name, netns, raw: conf.raw, machine }));
   if (design.masquerades) {

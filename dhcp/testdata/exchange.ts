@@ -1,0 +1,21 @@
+/*
+ * IPv4 packets of an exchange between the reference plugin (containernetworking-plugins 1.1.1, container c-red, network net,
+ * interface eth0, "request": [{"option": "121"}]) and dnsmasq 2.90 with
+ *   --dhcp-range=10.40.0.50,10.40.0.90,255.255.255.0,1h --dhcp-option=option:router,10.40.0.1
+ *   --dhcp-option=option:classless-static-route,192.168.7.0/24,10.40.0.7,0.0.0.0/0,10.40.0.1
+ * as `tcpdump -w` wrote them. dnsmasq's UDP checksums are the kernel's partial ones. `00*N` stands for N zero bytes.
+ */
+export const REFERENCE_DISCOVER =
+  "4500012cfd0000001011acc100000000ffffffff004400430118000001010600f2ac72ef 00*20 96f0e58c364a 00*202 638253633501013d0f00632d7265642f6e65742f657468303703790301ff000000000000";
+export const OFFER =
+  "45c00149e6ca000040117d930a2800010a28003600430044013515cd02010600f2ac72ef00000000000000000a2800360a2800010000000096f0e58c364a 00*202 6382536335010236040a280001330400000e103a04000007083b0400000c4e0104ffffff001c040a2800ff790d18c0a8070a280007000a28000103040a280001ff";
+export const REFERENCE_REQUEST =
+  "45000132fc0000001011adbb00000000ffffffff00440043011e000001010600f2ac72ef0000000000000000000000000a2800010000000096f0e58c364a 00*202 6382536335010332040a28003636040a28000137037903013d0f00632d7265642f6e65742f65746830ff";
+export const ACK =
+  "45c00149e6cb000040117d920a2800010a28003600430044013515cd02010600f2ac72ef00000000000000000a2800360a2800010000000096f0e58c364a 00*202 6382536335010536040a280001330400000e103a04000007083b0400000c4e0104ffffff001c040a2800ff790d18c0a8070a280007000a28000103040a280001ff";
+
+/** The bytes of one of the above. */
+export function bytesOf(packet: string): Uint8Array {
+  const hex = packet.replaceAll(/00\*(\d+)/g, (_, count) => "00".repeat(Number(count))).replaceAll(" ", "");
+  return new Uint8Array(Buffer.from(hex, "hex"));
+}
