@@ -7,7 +7,9 @@ import { makeFirewall } from "./firewall/plugin.ts";
 import { greOverlay } from "./gre-overlay/plugin.ts";
 import { type Machine as IpamMachine, thisMachine as thisIpamMachine } from "./host-local/machine.ts";
 import { makeHostLocal } from "./host-local/plugin.ts";
+import { makeIpvlan } from "./ipvlan/plugin.ts";
 import { loopback } from "./loopback/plugin.ts";
+import { makeMacvlan } from "./macvlan/plugin.ts";
 import type { PluginName } from "./names.ts";
 import { type NodeMachine, thisMachine as thisNode } from "./node/machine.ts";
 import { makePortmap } from "./portmap/plugin.ts";
@@ -15,6 +17,7 @@ import { makePtp } from "./ptp/plugin.ts";
 import { sbr } from "./sbr/plugin.ts";
 import { staticPlugin } from "./static/plugin.ts";
 import { tuning } from "./tuning/plugin.ts";
+import { makeVlan } from "./vlan/plugin.ts";
 import { vxlanOverlay } from "./vxlan-overlay/plugin.ts";
 
 /** What the plugins use of the node: of a host that stays, or of a process that makes one call. */
@@ -31,6 +34,9 @@ export function makePlugins({ node, ipam, dhcp }: Machines): Readonly<Record<Plu
   return {
     bridge: makeBridge(node),
     ptp: makePtp(node),
+    macvlan: makeMacvlan(node),
+    ipvlan: makeIpvlan(node),
+    vlan: makeVlan(node),
     dummy: makeDummy(node),
     "host-local": makeHostLocal(ipam),
     static: staticPlugin,

@@ -2,6 +2,9 @@
 export const PLUGIN_NAMES = [
   "bridge",
   "ptp",
+  "macvlan",
+  "ipvlan",
+  "vlan",
   "dummy",
   "host-local",
   "static",

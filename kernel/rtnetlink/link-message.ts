@@ -17,7 +17,10 @@ import { type Bridge, bridge } from "./link-kinds/bridge.ts";
 import { type BridgePort, bridgePort } from "./link-kinds/bridge-port.ts";
 import { type Gre, gre } from "./link-kinds/gre.ts";
 import { type Ipip, ipip } from "./link-kinds/ipip.ts";
+import { type Ipvlan, ipvlan } from "./link-kinds/ipvlan.ts";
+import { type Macvlan, macvlan } from "./link-kinds/macvlan.ts";
 import { type VethData, vethData } from "./link-kinds/veth.ts";
+import { type Vlan, vlan } from "./link-kinds/vlan.ts";
 import { type Vrf, vrf } from "./link-kinds/vrf.ts";
 import { type Vxlan, vxlan } from "./link-kinds/vxlan.ts";
 
@@ -35,6 +38,9 @@ export interface LinkInfo {
   readonly gre?: Gre | undefined;
   readonly ipip?: Ipip | undefined;
   readonly vrf?: Vrf | undefined;
+  readonly macvlan?: Macvlan | undefined;
+  readonly ipvlan?: Ipvlan | undefined;
+  readonly vlan?: Vlan | undefined;
   /** Kind of the link's master. */
   readonly portKind?: string | undefined;
   /** IFLA_INFO_SLAVE_DATA of a master that is a bridge. */
@@ -55,6 +61,9 @@ const linkInfo: Codec<LinkInfo> = {
     writeNested(to, Info.data, gre, info.gre);
     writeNested(to, Info.data, ipip, info.ipip);
     writeNested(to, Info.data, vrf, info.vrf);
+    writeNested(to, Info.data, macvlan, info.macvlan);
+    writeNested(to, Info.data, ipvlan, info.ipvlan);
+    writeNested(to, Info.data, vlan, info.vlan);
     if (info.portKind !== undefined) to.attribute(Info.portKind, () => string.write(to, info.portKind ?? ""));
     writeNested(to, Info.portData, bridgePort, info.port);
   },
@@ -83,6 +92,9 @@ INFO_READERS[Info.data] = (from, info) => {
   else if (info.kind === "ipip") info.ipip = ipip.read(from);
   else if (info.kind === "vrf") info.vrf = vrf.read(from);
   else if (info.kind === "veth") info.veth = vethData.read(from);
+  else if (info.kind === "macvlan") info.macvlan = macvlan.read(from);
+  else if (info.kind === "ipvlan") info.ipvlan = ipvlan.read(from);
+  else if (info.kind === "vlan") info.vlan = vlan.read(from);
 };
 INFO_READERS[Info.portKind] = (from, info) => {
   info.portKind = string.read(from);

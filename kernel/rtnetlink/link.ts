@@ -9,7 +9,10 @@ import type { Bridge } from "./link-kinds/bridge.ts";
 import type { BridgePort } from "./link-kinds/bridge-port.ts";
 import type { Gre } from "./link-kinds/gre.ts";
 import type { Ipip } from "./link-kinds/ipip.ts";
+import type { Ipvlan } from "./link-kinds/ipvlan.ts";
+import type { Macvlan } from "./link-kinds/macvlan.ts";
 import type { VethData } from "./link-kinds/veth.ts";
+import type { Vlan } from "./link-kinds/vlan.ts";
 import type { Vrf } from "./link-kinds/vrf.ts";
 import type { Vxlan } from "./link-kinds/vxlan.ts";
 import { type LinkAttrs, type LinkInfo, linkMessage } from "./link-message.ts";
@@ -49,7 +52,7 @@ export interface Link {
   readonly operState: OperState;
   /** IFLA_MASTER: index of its bridge. */
   readonly master?: number;
-  /** IFLA_LINK: a veth's other end, in whatever namespace that is; the lower device of a macvlan. */
+  /** IFLA_LINK: a veth's other end, in whatever namespace that is; the lower device of a macvlan, ipvlan or vlan. */
   readonly peerIndex?: number;
   readonly alias?: string;
   readonly group: number;
@@ -63,6 +66,9 @@ export interface Link {
   readonly gre?: Gre;
   readonly ipip?: Ipip;
   readonly vrf?: Vrf;
+  readonly macvlan?: Macvlan;
+  readonly ipvlan?: Ipvlan;
+  readonly vlan?: Vlan;
   readonly bridge?: Bridge;
   /** What its bridge holds of it (IFLA_BRPORT_*); present when it is a bridge port. */
   readonly port?: BridgePort;
@@ -104,7 +110,7 @@ export interface VethPeer {
   readonly queues?: number | undefined;
 }
 
-/** A link to make. */
+/** A link to make; `lower` is the index of the device on top of which, IFLA_LINK. */
 export type LinkSpec = LinkSettings & {
   readonly name: string;
   readonly port?: BridgePort | undefined;
@@ -117,6 +123,9 @@ export type LinkSpec = LinkSettings & {
     | { readonly kind: "gre" | "ip6gre"; readonly gre: Gre }
     | { readonly kind: "ipip"; readonly ipip: Ipip }
     | { readonly kind: "vrf"; readonly vrf: Vrf }
+    | { readonly kind: "macvlan"; readonly lower: number; readonly macvlan: Macvlan }
+    | { readonly kind: "ipvlan"; readonly lower: number; readonly ipvlan: Ipvlan }
+    | { readonly kind: "vlan"; readonly lower: number; readonly vlan: Vlan }
     | { readonly kind: "dummy" | "ifb" | "wireguard" }
   );
 
@@ -199,16 +208,23 @@ export function createLink(
   throw new Error(`link ${spec.name} was deleted by somebody else while it was being made`);
 }
 
-function create(rt: RouteSocket, spec: LinkSpec, flags: number): Message | undefined {
+/**
+ * As {@link createLink}, but the link is made in the other namespace, where the caller looks for it. A lower device is the
+ * socket's own. The kernel also refuses names that the socket's namespace has.
+ */
+export function createLinkIn(rt: RouteSocket, netns: Netns, spec: Parameters<typeof createLink>[1]): void {
+  create(rt, spec, 0, netns);
+}
+
+function create(rt: RouteSocket, spec: LinkSpec, flags: number, netns?: Netns): Message | undefined {
   const { up, promisc, allMulticast, ...settings } = spec;
   const peer = spec.kind === "veth" ? ` (peer ${spec.peer.name})` : "";
+  const link = "lower" in spec ? spec.lower : undefined;
+  const attrs = { ...linkSettings({ ...settings, netns }), ...queueCounts(spec), link };
   return rt.execute({
     type: Rtm.newLink,
     flags: Flag.create | Flag.excl | flags,
-    body: writeLink(
-      { ...linkSettings(settings), ...queueCounts(spec), name: spec.name, info: newLinkInfo(spec) },
-      flagChange({ up, promisc, allMulticast }),
-    ),
+    body: writeLink({ ...attrs, name: spec.name, info: newLinkInfo(spec) }, flagChange({ up, promisc, allMulticast })),
     label: `RTM_NEWLINK ${spec.name}${peer}`,
   });
 }
@@ -305,13 +321,10 @@ export function decodeLink(message: Message): Link {
   if (master !== undefined) decoded.master = master;
   if (link !== undefined && link !== 0) decoded.peerIndex = link;
   if (alias !== undefined) decoded.alias = alias;
-  if (info?.kind !== undefined) decoded.kind = info.kind;
-  if (info?.vxlan !== undefined) decoded.vxlan = info.vxlan;
-  if (info?.gre !== undefined) decoded.gre = info.gre;
-  if (info?.ipip !== undefined) decoded.ipip = info.ipip;
-  if (info?.vrf !== undefined) decoded.vrf = info.vrf;
-  if (info?.bridge !== undefined) decoded.bridge = info.bridge;
-  if (info?.port !== undefined) decoded.port = info.port;
+  if (info !== undefined) {
+    const { veth: _sentOnly, portKind: _ofMaster, ...facts } = info; // which have the same names here
+    Object.assign(decoded, facts);
+  }
   if (protocols?.ipv4?.conf !== undefined) decoded.ipv4 = protocols.ipv4.conf;
   if (protocols?.ipv6?.conf !== undefined) decoded.ipv6 = protocols.ipv6.conf;
   return decoded;
@@ -337,10 +350,8 @@ function newLinkInfo(spec: LinkSpec): LinkInfo {
   if (kind === "bridge") return { kind, bridge: spec.bridge ?? {} };
   if (kind === "vxlan")
     return { kind, vxlan: { ...(spec.vxlan.collectMetadata ? { learning: false } : {}), ...spec.vxlan } };
-  if (kind === "gre" || kind === "ip6gre") return { kind, gre: spec.gre };
-  if (kind === "ipip") return { kind, ipip: spec.ipip };
-  if (kind === "vrf") return { kind, vrf: spec.vrf };
-  return { kind };
+  const { gre, ipip, vrf, macvlan, ipvlan, vlan }: LinkInfo = spec;
+  return { kind, gre, ipip, vrf, macvlan, ipvlan, vlan };
 }
 
 function queueCounts({ queues }: Pick<VethPeer, "queues">): Pick<LinkAttrs, "txQueues" | "rxQueues"> {

@@ -66,6 +66,7 @@ function comparable(text: string): string {
     .replace(/\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b/g, "MAC")
     .replace(/\bfe80::[0-9a-f:]+(\/64)?/g, "LINK-LOCAL")
     .replace(/\b(veth|pw)[0-9a-f]+/g, "HOST")
+    .replace(/ group \S+| alias podwire .*/g, "")
     .replace(/@(if\d+|eth0|HOST)|^\d+: |link-netns \S+|link-netnsid \d+| nodad\b| qlen 1000/gm, "")
     .replace(/ ?\\/g, " ")
     .replace(/ (state )?(UP|DOWN|UNKNOWN)\b|,LOWER_UP|NO-CARRIER,/g, "")

@@ -1,7 +1,7 @@
 // Makes the *.hex files beside it: runs ip(8) and bridge(8) under strace(1) in fresh network namespaces, and writes down
 // each netlink message that changes something, or (for "show") the kernel's answer, under the command that made it.
-// Needs root, iproute2 and strace. Run: node --import=tsx kernel/rtnetlink/testdata/capture.ts [NAME…]. "tunnel" needs a kernel with
-// GRE and IPIP.
+// Needs root, iproute2 and strace. Run: node --import=tsx kernel/rtnetlink/testdata/capture.ts [NAME…]. "tunnel" and "lower" need a
+// kernel with all such devices.
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 
@@ -63,6 +63,16 @@ const FILES: Record<string, readonly [setup: string, command: string][]> = {
     ["ip link add g6 type ip6gre local fd00::1 remote fd00::2 key 7 encaplimit none", "ip -d link show dev g6"],
     ["ip link add i0 type ipip local 192.0.2.1 remote 192.0.2.2", "ip -d link show dev i0"],
     ["ip link add i1 type ipip external", "ip -d link show dev i1"],
+  ],
+  lower: [
+    [DUO, "ip link add m0 link v0 type macvlan mode passthru"],
+    [DUO, "ip link add m0 link v0 mtu 1400 type macvlan mode bridge bcqueuelen 500"],
+    [DUO, "ip link add i0 link v0 type ipvlan mode l3s"],
+    [DUO, "ip link add x0 link v0 type vlan id 5"],
+    ["", "ip link add d0 address 02:00:00:00:00:01 type dummy"],
+    [`${DUO}; ip link add m0 link v0 type macvlan mode private`, "ip -d link show dev m0"],
+    [`${DUO}; ip link add i0 link v0 type ipvlan mode l2`, "ip -d link show dev i0"],
+    [`${DUO}; ip link add x0 link v0 type vlan id 5`, "ip -d link show dev x0"],
   ],
   rule: [
     ["", "ip rule add from 10.0.0.0/8 fwmark 0x1/0xf iif lo table 1000 priority 100 protocol 112"],
