@@ -12,6 +12,9 @@ import { setNetlinkDebug } from "../kernel/netlink/debug.ts";
 import { describeRouteMessage } from "../kernel/rtnetlink/describe.ts";
 import { openRoute, type RouteSocket } from "../kernel/rtnetlink/socket.ts";
 import { makeDhcpMachine } from "../plugins/dhcp/machine.ts";
+import { thisMachine } from "../plugins/node/machine.ts";
+import { restoreElements } from "../plugins/node/restore.ts";
+import { RESTORABLE } from "../plugins/restorable.ts";
 import { channelCredentials } from "../proto/channel.ts";
 import { Agent } from "./agent.ts";
 import { LeaseKeeper } from "./dhcp-keeper.ts";
@@ -126,6 +129,13 @@ function startPluginHost(): PluginHostThread | undefined {
   return new PluginHostThread(process.argv[1] ?? "", data, log);
 }
 
+/** What chained plugins put for pods, and somebody took away. */
+function restoreRules(): void {
+  for (const [plugin, elements] of restoreElements(thisMachine, RESTORABLE)) {
+    log.warn({ plugin, elements }, "somebody removed the pods' rules; they are back");
+  }
+}
+
 function toList<T>(value: T | undefined): readonly T[] {
   return value === undefined ? [] : [value];
 }
@@ -149,6 +159,7 @@ async function main(): Promise<void> {
     periodMs: options.resync,
     shortestRestMs: STATUS_REST_MS,
   });
+  const rules = createLoop("restoring pods' rules", async () => restoreRules(), log, { periodMs: options.resync });
   let backends: readonly string[] | undefined;
   const prober =
     flags.probeInterval === 0
@@ -188,7 +199,11 @@ async function main(): Promise<void> {
   leases.start();
   const calls = startPluginHost();
   const session = flags.standalone ? undefined : createSession(options, agent);
-  const watch = watchKernel({ overlay: () => passes.trigger(), pods: () => statuses.trigger() });
+  const watch = watchKernel({
+    overlay: () => passes.trigger(),
+    pods: () => statuses.trigger(),
+    rules: () => rules.trigger(),
+  });
   const source = {
     notReady: () => [...agent.notReady(), ...toList(calls?.notReady())],
     metrics: async () => (await metrics.registry.metrics()) + ((await calls?.metrics()) ?? ""),
@@ -203,7 +218,7 @@ async function main(): Promise<void> {
     leases.stop();
     health?.close();
     setTimeout(() => process.exit(1), LONGEST_STOP_MS).unref(); // a delegate may hang
-    await Promise.all([passes.stop(), statuses.stop(), calls?.stop()]);
+    await Promise.all([passes.stop(), statuses.stop(), rules.stop(), calls?.stop()]);
     agent.stop();
     switches[Symbol.dispose]();
     keeper?.stop();
@@ -217,6 +232,7 @@ async function main(): Promise<void> {
   );
   session?.start();
   passes.trigger();
+  rules.trigger();
 }
 
 /** The agent's main thread, to its end. */

@@ -52,8 +52,17 @@ export function createLoop(
   });
 }
 
-/** Calls back when the kernel tells that the overlay may no longer be as desired, or that pods came or went. */
-export function watchKernel({ overlay, pods }: { overlay(): void; pods(): void }): Disposable {
+export interface Watched {
+  /** The overlay may no longer be as desired. */
+  overlay(): void;
+  /** Pods came or went. */
+  pods(): void;
+  /** Chains or sets of ours came, went or changed. */
+  rules(): void;
+}
+
+/** Calls back when the kernel tells of a change. */
+export function watchKernel({ overlay, pods, rules }: Watched): Disposable {
   const routes = openMonitor({
     restMs: WATCH_REST_MS,
     filter: WATCH_FILTER,
@@ -75,17 +84,19 @@ export function watchKernel({ overlay, pods }: { overlay(): void; pods(): void }
       overlay();
     },
   });
-  const rules = openNftMonitor({
+  const tables = openNftMonitor({
     restMs: WATCH_REST_MS,
     quietSets: PODS_SETS,
-    onChange: (tables) => {
-      if (tables.size === 0 || tables.has(NFT_TABLE_PREFIX)) overlay();
+    onChange: (changed) => {
+      if (changed.size > 0 && !changed.has(NFT_TABLE_PREFIX)) return;
+      rules();
+      overlay();
     },
   });
   return {
     [Symbol.dispose]() {
       routes[Symbol.dispose]();
-      rules[Symbol.dispose]();
+      tables[Symbol.dispose]();
     },
   };
 }

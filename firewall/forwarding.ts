@@ -128,7 +128,7 @@ export interface BridgePolicy {
 }
 
 /** The elements of a network's bridge; those of all its pods together. */
-function bridgeElements({ network, bridge, policy }: BridgePolicy): NftElement[] {
+export function bridgeElements({ network, bridge, policy }: BridgePolicy): NftElement[] {
   const comment = networkComment(network);
   const [bridges, same] = NETWORK_SETS;
   if (bridges === undefined || same === undefined) return [];

@@ -12,7 +12,7 @@ export interface FirewallConf {
   readonly unused: readonly string[];
 }
 
-const DEFAULT_ADMIN_CHAIN = "CNI-ADMIN";
+export const DEFAULT_ADMIN_CHAIN = "CNI-ADMIN";
 /** Chains of ours that are not in SERVING_CHAINS begin so. */
 const OUR_CHAINS = /^(network_|overlay_|tunnel_|probe_)/;
 /** NFT_CHAIN_MAXNAMELEN of <linux/netfilter/nf_tables.h> is longer than what anybody writes. */

@@ -4,6 +4,7 @@ import {
   addBridges,
   type BridgePolicy,
   bridgeDifference,
+  bridgeElements,
   describeForwarded,
   ensureForwarding,
   FORWARDING_SETS,
@@ -21,8 +22,9 @@ import { prefixAddress } from "../../net/prefix.ts";
 import { hostInterfaces, ownIps } from "../chained/result.ts";
 import { type ElementPart, putElements } from "../node/elements.ts";
 import type { NodeMachine } from "../node/machine.ts";
+import type { Restorable } from "../node/restore.ts";
 import { lockTables, probed } from "../node/tables.ts";
-import type { FirewallConf } from "./conf.ts";
+import { DEFAULT_ADMIN_CHAIN, type FirewallConf } from "./conf.ts";
 
 /** The plugin's part of the tables. */
 export function forwardingPart({
@@ -39,6 +41,18 @@ export function forwardingPart({
     yields: () => true, // addresses and ports are only ever one pod's
   };
 }
+
+/** What brings the plugin's part back: one part for each administrator's chain that pods lead to. */
+export const RESTORABLE_FORWARDING: Restorable = {
+  kind: "firewall",
+  parts(records) {
+    const elements = records.flatMap((record) => record.elements);
+    const isolated = elements.some(({ of }) => of.family === "bridge");
+    const chains = new Set(elements.flatMap(({ jump }) => jump ?? []));
+    const names = chains.size === 0 ? [DEFAULT_ADMIN_CHAIN] : [...chains];
+    return names.map((adminChain) => forwardingPart({ adminChain, ingressPolicy: isolated ? "isolated" : "open" }));
+  },
+};
 
 /** What an attachment needs. */
 export interface Forwarded {
@@ -89,7 +103,7 @@ export function putForwarded(
     prepareChain(machine, conf);
     if (bridge !== undefined) putBridge(machine, bridge);
   }
-  putElements(machine, forwardingPart(conf), name, elements);
+  putElements(machine, forwardingPart(conf), name, elements, bridge === undefined ? [] : bridgeElements(bridge));
 }
 
 /** The administrator's chain may be another one in each configuration. */

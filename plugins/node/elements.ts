@@ -30,6 +30,7 @@ export interface ElementPart {
 /**
  * Puts the attachment's elements, all of which carry its {@link ownerComment}; those of an earlier ADD of it go. What
  * serves all attachments is made when it is missing.
+ * @param shared noted beside them: what the attachment needs and the caller has put
  * @throws CniError 11 that names the attachment that has one of them
  */
 export function putElements(
@@ -37,13 +38,14 @@ export function putElements(
   part: ElementPart,
   name: AttachmentName,
   elements: readonly NftElement[],
+  shared: readonly NftElement[] = [],
 ): void {
   using _lock = lockTables();
   if (readRecord(part.kind, attachmentKey(name)) !== undefined) dropElements(machine, part, name);
   if (elements.length === 0) return;
   using probe = machine.openNftProbe();
   using existing = machine.openNftElements();
-  writeRecord(part.kind, name, elements);
+  writeRecord(part.kind, name, { elements, shared });
   try {
     for (let attempt = 1; ; attempt++) {
       if (part.problems(viewOf(probe, existing)).length > 0) prepare(machine, part);

@@ -9,15 +9,23 @@ import type { NftElement } from "../../kernel/nftables/element-message.ts";
  */
 export interface AttachmentRecord extends AttachmentName {
   readonly elements: readonly NftElement[];
+  /** What it needs and others need too: DEL leaves that. */
+  readonly shared: readonly NftElement[];
 }
+
+export type RecordedElements = Pick<AttachmentRecord, "elements" | "shared">;
 
 const FOLDER = "/run/podwire/elements";
 
 /** @param kind whose elements they are: a plugin's name */
-export function writeRecord(kind: string, name: AttachmentName, elements: readonly NftElement[]): void {
+export function writeRecord(kind: string, name: AttachmentName, { elements, shared }: RecordedElements): void {
   const { network, containerId, ifName } = name;
   const path = recordPath(kind, attachmentKey(name));
-  const text = JSON.stringify({ network, containerId, ifName, elements: elements.map(toJson) });
+  const text = JSON.stringify({
+    ...{ network, containerId, ifName },
+    elements: elements.map(toJson),
+    shared: shared.map(toJson),
+  });
   try {
     writeFileSync(`${path}.new`, text, { mode: 0o600 });
   } catch (error) {
@@ -31,8 +39,8 @@ export function writeRecord(kind: string, name: AttachmentName, elements: readon
 /** Undefined when there is none, or none that can be read. @param key of kernel/mark.ts attachmentKey */
 export function readRecord(kind: string, key: string): AttachmentRecord | undefined {
   try {
-    const { network, containerId, ifName, elements } = JSON.parse(readFileSync(recordPath(kind, key), "utf8"));
-    return { network, containerId, ifName, elements: elements.map(fromJson) };
+    const { elements, shared, ...name } = JSON.parse(readFileSync(recordPath(kind, key), "utf8"));
+    return { ...name, elements: elements.map(fromJson), shared: shared.map(fromJson) };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || error instanceof SyntaxError || error instanceof TypeError) return undefined;

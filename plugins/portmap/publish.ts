@@ -22,6 +22,7 @@ import { type Address, type Family, familyOf } from "../../net/address.ts";
 import { prefixAddress } from "../../net/prefix.ts";
 import { ownIps } from "../chained/result.ts";
 import type { ElementPart } from "../node/elements.ts";
+import type { Restorable } from "../node/restore.ts";
 import { concernsFamily, type PortmapConf, particularAddress } from "./conf.ts";
 
 export const PORT_MAP: ElementPart = {
@@ -32,6 +33,8 @@ export const PORT_MAP: ElementPart = {
   describe: describeMapping,
   yields: isOfPodAddress,
 };
+
+export const RESTORABLE_PORT_MAP: Restorable = { kind: PORT_MAP.kind, parts: () => [PORT_MAP] };
 
 /**
  * The pod's addresses that ports lead to: the first of each family on its interface.

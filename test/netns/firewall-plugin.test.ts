@@ -1,7 +1,7 @@
 import t from "tap";
 import { addressOf, FULL } from "./bridge-fixture.ts";
-import type { Node } from "./harness/node.ts";
-import { startNode } from "./harness/node.ts";
+import { eventually } from "./harness/eventually.ts";
+import { HOSTED, type Node, startNode, startPluginHost } from "./harness/node.ts";
 import type { Pod } from "./harness/pod.ts";
 import type { CallOptions, ConfList } from "./harness/runtime.ts";
 import { Talker } from "./talker.ts";
@@ -156,4 +156,37 @@ t.test("firewall: networks closed to one another, an administrator's chain, and 
     t.match((await call({ iptablesAdminChainName: "accept" })).json, { code: 7, msg: /cannot be a chain of table/ });
     t.match((await call({ prevResult: undefined })).json, { code: 7, msg: /prevResult is missing/ });
   });
+});
+
+t.test("P10: rules of pods that somebody flushes come back by the agent", async (t) => {
+  const node = await startNode(t);
+  if (!HOSTED) await startPluginHost(node);
+  const closed = { ingressPolicy: "isolated" };
+  const options = { runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }] } };
+  const red = await place(node, "red", network("a", closed), options);
+  const blue = await place(node, "blue", network("b", { iptablesAdminChainName: "OTHER" }), {});
+  const gone = await place(node, "gone", network("b"), {});
+  t.equal((await node.runtime.del(network("b"), gone.pod))?.code, 0);
+  const local = await Talker.start(t, node.enter, "node");
+  const elements = async () => {
+    const sets = [
+      "map inet podwire portmap_any4",
+      "map inet podwire firewall_pods4",
+      "set inet podwire firewall_bridges",
+    ];
+    const lines = await node.sh(
+      [...sets, "set bridge podwire firewall_isolated"].map((set) => `nft list ${set}`).join(";"),
+    );
+    return [...lines.matchAll(/comment/g)].length;
+  };
+  t.equal(await elements(), 5);
+  for (const damage of ["delete table inet podwire", "flush ruleset"]) {
+    await node.sh(`nft ${damage}`);
+    await eventually(async () => (await elements()) === 5, `after ${damage}`);
+    t.equal(await local.ask("127.0.0.1", 8080), `red 10.31.0.1`, damage);
+    const conf = network("a", closed);
+    const behindBridge = { ...conf, plugins: conf.plugins.slice(1) };
+    t.equal((await node.runtime.check(behindBridge, red.pod, options))?.code, 0);
+  }
+  t.match(await node.sh("nft list map inet podwire firewall_pods4"), new RegExp(`${blue.addresses[0]} .*jump OTHER`));
 });
