@@ -47,7 +47,11 @@ export const FORWARDING_SETS: readonly NftSetName[] = [
   { family: "bridge", table: TABLE, set: ISOLATED },
 ];
 /** Where the networks' bridges are, with the network in the comment. */
-const NETWORK_SETS: readonly NftSetName[] = [BRIDGES, SAME].map((set) => ({ family: "inet", table: TABLE, set }));
+export const NETWORK_SETS: readonly NftSetName[] = [BRIDGES, SAME].map((set) => ({
+  family: "inet",
+  table: TABLE,
+  set,
+}));
 export const FORWARDING_CHAINS: readonly string[] = [CHAIN, ISOLATION_CHAIN];
 
 function podMap(family: Family): NftSetName {

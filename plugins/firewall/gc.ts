@@ -18,7 +18,7 @@ export async function gc({ conf: netConf, validAttachments, phases }: GcRequest,
   const { name: network } = netConf;
   const keys = validAttachments.map(({ containerId, ifName }) => attachmentKey({ network, containerId, ifName }));
   phases.enter("rules");
-  if (keys.length === 0) removeElements(machine, (elements) => networkElements(elements.list, network));
+  if (keys.length === 0) removeElements(machine, (elements) => networkElements((sets) => elements.list(sets), network));
   pruneElements(machine, forwardingPart(conf), network, new Set(keys));
   if (keys.length > 0) return;
   deleteAdminChain(machine, conf.adminChain);
