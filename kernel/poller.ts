@@ -18,6 +18,8 @@ export class Poller {
   #closing: number[] = [];
   /** An eventfd that ends the thread's poll(2); there while a thread is in it. */
   #wakeFd: number | undefined;
+  /** What that poll(2) reads and writes. Nobody else keeps it from being collected meanwhile. */
+  #polled: Uint8Array | undefined;
 
   /**
    * Takes the descriptor over; disposing closes it, and nothing is called any more.
@@ -37,7 +39,7 @@ export class Poller {
   }
 
   #change(): void {
-    if (this.#wakeFd === undefined) this.#wait();
+    if (this.#wakeFd === undefined || this.#polled === undefined) this.#wait();
     else writeSync(this.#wakeFd, new Uint8Array(BigUint64Array.of(1n).buffer));
   }
 
@@ -52,6 +54,7 @@ export class Poller {
       process.on("exit", this.#interrupt); // else the exit would wait for the thread in poll(2) for ever
     }
     const descriptors = pollDescriptors([this.#wakeFd, ...this.#watched.keys()]);
+    this.#polled = descriptors;
     callAsync("poll", [descriptors, descriptors.length / 8, FOREVER], () => this.#wake());
   }
 
@@ -68,6 +71,7 @@ export class Poller {
     process.removeListener("exit", this.#interrupt);
     closeSync(wakeFd);
     this.#wakeFd = undefined;
+    this.#polled = undefined;
   }
 
   readonly #interrupt = (): void => {
