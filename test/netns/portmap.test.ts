@@ -71,7 +71,7 @@ t.test("portmap: a port of the node leads to the pod for everybody, in both fami
     for (const bridged of [1, 0])
       await t.test(`the pod itself and its neighbour by ${protocol}`, async (t) => {
         await node.sh(
-          `cd /proc/sys/net/bridge; for f in ip ip6; do echo ${bridged} > bridge-nf-call-$\{f}tables; done`,
+          `cd /proc/sys/net/bridge 2>/dev/null || exit 0; for f in ip ip6; do echo ${bridged} > bridge-nf-call-$\{f}tables; done`,
         );
         t.equal(await inRed.ask(four, 8080, { protocol }), "red 10.22.0.1", "it must not see its own address");
         t.equal(await inRed.ask(six, 8080, { protocol }), "red fd00:22::1");
