@@ -6,6 +6,7 @@ import { messageTypeName, Rtm } from "./message-types.ts";
 import { decodeFdb, decodeNeighbour } from "./neighbour.ts";
 import { decodeRoute } from "./route.ts";
 import { decodeRule } from "./rule.ts";
+import { decodeClass, decodeFilter, decodeQdisc } from "./tc.ts";
 
 /** Says a message of NETLINK_ROUTE in words; undefined when it cannot be decoded. */
 export function describeRouteMessage(message: Message): string | undefined {
@@ -44,6 +45,16 @@ function decodeBody(message: Message): unknown {
     case Rtm.newRule:
     case Rtm.delRule:
       return decodeRule(message);
+    case Rtm.newQdisc:
+    case Rtm.delQdisc:
+    case Rtm.getQdisc:
+      return decodeQdisc(message);
+    case Rtm.newClass:
+    case Rtm.delClass:
+      return decodeClass(message);
+    case Rtm.newFilter:
+    case Rtm.delFilter:
+      return decodeFilter(message);
     default:
       return { bytes: message.body };
   }

@@ -16,10 +16,19 @@ export const Rtm = {
   newRule: 32,
   delRule: 33,
   getRule: 34,
+  newQdisc: 36,
+  delQdisc: 37,
+  getQdisc: 38,
+  newClass: 40,
+  delClass: 41,
+  getClass: 42,
+  newFilter: 44,
+  delFilter: 45,
+  getFilter: 46,
   getMulticast: 58,
 } as const;
 
-const OBJECTS = ["LINK", "ADDR", "ROUTE", "NEIGH", "RULE"];
+const OBJECTS = ["LINK", "ADDR", "ROUTE", "NEIGH", "RULE", "QDISC", "TCLASS", "TFILTER"];
 const VERBS = ["NEW", "DEL", "GET", "SET"];
 
 /** The kernel's name of a message type: RTM_NEWLINK for 16. */

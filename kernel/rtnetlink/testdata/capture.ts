@@ -1,4 +1,4 @@
-// Makes the *.hex files beside it: runs ip(8) and bridge(8) under strace(1) in fresh network namespaces, and writes down
+// Makes the *.hex files beside it: runs ip(8), bridge(8) and tc(8) under strace(1) in fresh network namespaces, and writes down
 // each netlink message that changes something, or (for "show") the kernel's answer, under the command that made it.
 // Needs root, iproute2 and strace. Run: node --import=tsx kernel/rtnetlink/testdata/capture.ts [NAME…]. "tunnel" and "lower" need a
 // kernel with all such devices.
@@ -10,6 +10,10 @@ const DUO = "ip link add v0 type veth peer name v1; ip link set v0 up; ip link s
 const ADDRESSED = `${DUO}; ip addr add 10.0.0.1/24 dev v0; ip addr add fd00::1/64 dev v0 nodad`;
 const FLOW = "ip link add vx0 type vxlan external gpe dstport 4790; ip link set vx0 up";
 const VXLAN = "ip link add vx0 type vxlan id 1 dstport 8472 nolearning; ip link set vx0 up";
+
+const IFB = `${DUO}; ip link add ifb0 type ifb; ip link set ifb0 up`;
+const INGRESS = `${IFB}; tc qdisc add dev v0 ingress`;
+const HTB = `${DUO}; tc qdisc add dev v0 root handle 7077: htb default 30`;
 
 const FILES: Record<string, readonly [setup: string, command: string][]> = {
   link: [
@@ -73,6 +77,25 @@ const FILES: Record<string, readonly [setup: string, command: string][]> = {
     [`${DUO}; ip link add m0 link v0 type macvlan mode private`, "ip -d link show dev m0"],
     [`${DUO}; ip link add i0 link v0 type ipvlan mode l2`, "ip -d link show dev i0"],
     [`${DUO}; ip link add x0 link v0 type vlan id 5`, "ip -d link show dev x0"],
+  ],
+  tc: [
+    [DUO, "tc qdisc add dev v0 root handle 7077: tbf rate 40mbit burst 32kb limit 157768"],
+    [DUO, "tc qdisc add dev v0 root handle 7077: tbf rate 40gbit burst 8mb limit 16mb"],
+    [DUO, "tc qdisc add dev v0 root handle 7077: htb default 30"],
+    [HTB, "tc class add dev v0 parent 7077: classid 7077:30 htb rate 40mbit burst 32000 cburst 32000 quantum 1518"],
+    [
+      HTB,
+      "tc class add dev v0 parent 7077: classid 7077:1 htb rate 800gbit burst 1600000 cburst 1600000 quantum 200000",
+    ],
+    [HTB, "tc filter add dev v0 parent 7077: protocol ip pref 16 u32 match ip dst 10.96.0.0/12 flowid 7077:1"],
+    [HTB, "tc filter add dev v0 parent 7077: protocol ipv6 pref 15 u32 match ip6 src fd00:22::/40 flowid 7077:1"],
+    [DUO, "tc qdisc add dev v0 ingress"],
+    [
+      INGRESS,
+      "tc filter add dev v0 ingress protocol all pref 28791 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev ifb0",
+    ],
+    [HTB, "tc qdisc del dev v0 root handle 7077:"],
+    [INGRESS, "tc qdisc del dev v0 ingress"],
   ],
   rule: [
     ["", "ip rule add from 10.0.0.0/8 fwmark 0x1/0xf iif lo table 1000 priority 100 protocol 112"],
