@@ -1,4 +1,5 @@
 import type { Plugin } from "../cni/plugin.ts";
+import { makeBandwidth } from "./bandwidth/plugin.ts";
 import { makeBridge } from "./bridge/plugin.ts";
 import { type DhcpMachine, makeDhcpMachine } from "./dhcp/machine.ts";
 import { makeDhcp } from "./dhcp/plugin.ts";
@@ -18,6 +19,7 @@ import { sbr } from "./sbr/plugin.ts";
 import { staticPlugin } from "./static/plugin.ts";
 import { tuning } from "./tuning/plugin.ts";
 import { makeVlan } from "./vlan/plugin.ts";
+import { makeVrfPlugin } from "./vrf/plugin.ts";
 import { vxlanOverlay } from "./vxlan-overlay/plugin.ts";
 
 /** What the plugins use of the node: of a host that stays, or of a process that makes one call. */
@@ -48,5 +50,7 @@ export function makePlugins({ node, ipam, dhcp }: Machines): Readonly<Record<Plu
     sbr,
     portmap: makePortmap(node),
     firewall: makeFirewall(node),
+    vrf: makeVrfPlugin(node),
+    bandwidth: makeBandwidth(node),
   };
 }

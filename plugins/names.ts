@@ -16,5 +16,7 @@ export const PLUGIN_NAMES = [
   "sbr",
   "portmap",
   "firewall",
+  "vrf",
+  "bandwidth",
 ] as const;
 export type PluginName = (typeof PLUGIN_NAMES)[number];

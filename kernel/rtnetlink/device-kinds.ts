@@ -8,11 +8,13 @@ import type { RouteSocket } from "./socket.ts";
 /** What a kernel was built with that makes such devices; a module of it is loaded when the first is asked for. */
 const KERNEL_OPTIONS = {
   dummy: "CONFIG_DUMMY",
+  ifb: "CONFIG_IFB",
   ipvlan: "CONFIG_IPVLAN",
   macvlan: "CONFIG_MACVLAN",
   tap: "CONFIG_TUN",
   veth: "CONFIG_VETH",
   vlan: "CONFIG_VLAN_8021Q",
+  vrf: "CONFIG_NET_VRF",
 } as const;
 
 /** A kind of device that pods' interfaces are of, and that a kernel may lack. Tunnels': backends/table.ts. */

@@ -13,6 +13,7 @@ import { addRule, deleteRule, listRules, type Rule } from "../../kernel/rtnetlin
 import type { RouteSocket } from "../../kernel/rtnetlink/socket.ts";
 import { type Address, familyOf, isLinkLocal } from "../../net/address.ts";
 import { contains, hostPrefix, networkOf, parsePrefix, prefixAddress, prefixFamily } from "../../net/prefix.ts";
+import { interfaceRoutes } from "../chained/routes.ts";
 import type { SbrConf } from "./conf.ts";
 
 /** The first table that is tried, as with the reference plugin. */
@@ -78,19 +79,6 @@ function freeTable(taken: ReadonlySet<number>): number {
   let table = FIRST_TABLE;
   while (taken.has(table) || Object.values<number>(Table).includes(table)) table++;
   return table;
-}
-
-/**
- * Of the main table. IPv6 makes one route with several paths of routes to the same destination: the interface's paths are routes of
- * their own here. One of IPv4 stays when it leads over other interfaces too, because it can only be changed as a whole.
- */
-function interfaceRoutes(rt: RouteSocket, dev: number): readonly ListedRoute[] {
-  return listRoutes(rt, { dev }).flatMap(({ multipath, ...route }) => {
-    if (multipath === undefined) return [route];
-    const paths = multipath.filter((path) => path.dev === dev);
-    if (prefixFamily(route.dst) === 6) return paths.map(({ via, onlink }) => ({ ...route, dev, via, onlink }));
-    return paths.length === multipath.length ? [{ ...route, multipath }] : [];
-  });
 }
 
 /**

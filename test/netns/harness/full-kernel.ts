@@ -13,6 +13,7 @@ const PROBES = {
   vlan: linkOver("vlan id 5"),
   ipvlan: linkOver("ipvlan"),
   macvlan: linkOver("macvlan"),
+  vrf: link("vrf table 10"),
   openvswitch: { command: "modprobe -q openvswitch; genl ctrl get name ovs_datapath", lacking: /No such file/ },
 } as const;
 
