@@ -6,6 +6,7 @@ import { makeDhcp } from "./dhcp/plugin.ts";
 import { makeDummy } from "./dummy/plugin.ts";
 import { makeFirewall } from "./firewall/plugin.ts";
 import { greOverlay } from "./gre-overlay/plugin.ts";
+import { makeHostDevice } from "./host-device/plugin.ts";
 import { type Machine as IpamMachine, thisMachine as thisIpamMachine } from "./host-local/machine.ts";
 import { makeHostLocal } from "./host-local/plugin.ts";
 import { makeIpvlan } from "./ipvlan/plugin.ts";
@@ -17,6 +18,7 @@ import { makePortmap } from "./portmap/plugin.ts";
 import { makePtp } from "./ptp/plugin.ts";
 import { sbr } from "./sbr/plugin.ts";
 import { staticPlugin } from "./static/plugin.ts";
+import { makeTapPlugin } from "./tap/plugin.ts";
 import { tuning } from "./tuning/plugin.ts";
 import { makeVlan } from "./vlan/plugin.ts";
 import { makeVrfPlugin } from "./vrf/plugin.ts";
@@ -39,6 +41,8 @@ export function makePlugins({ node, ipam, dhcp }: Machines): Readonly<Record<Plu
     macvlan: makeMacvlan(node),
     ipvlan: makeIpvlan(node),
     vlan: makeVlan(node),
+    "host-device": makeHostDevice(node),
+    tap: makeTapPlugin(node),
     dummy: makeDummy(node),
     "host-local": makeHostLocal(ipam),
     static: staticPlugin,

@@ -5,6 +5,8 @@ export const PLUGIN_NAMES = [
   "macvlan",
   "ipvlan",
   "vlan",
+  "host-device",
+  "tap",
   "dummy",
   "host-local",
   "static",

@@ -22,6 +22,8 @@ const PROTOTYPES = {
   mallopt: ["int", ["int", "int"]],
   ioctl: ["int", ["int", "ulong", "ulong"]],
   clock_gettime: ["int", ["int", "void *"]],
+  /** The same, of what takes a struct. */
+  ioctlOf: ["int", ["int", "ulong", "void *"], "ioctl"],
 } as const;
 
 type Name = keyof typeof PROTOTYPES;
@@ -39,8 +41,8 @@ function foreign(name: Name): ForeignFunction {
   const known = declared.get(name);
   if (known !== undefined) return known;
   library ??= koffi().load(null);
-  const [result, parameters] = PROTOTYPES[name];
-  const fresh = library.func(name, result, [...parameters]) as ForeignFunction;
+  const [result, parameters, symbol = name] = PROTOTYPES[name];
+  const fresh = library.func(symbol, result, [...parameters]) as ForeignFunction;
   declared.set(name, fresh);
   return fresh;
 }

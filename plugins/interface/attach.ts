@@ -111,7 +111,8 @@ async function configure(
   plan: AddressPlan | undefined,
   { pointToPoint = false }: { readonly pointToPoint?: boolean },
 ): Promise<void> {
-  const options = { announceOnUp: true, pointToPoint, configuresItself: plan === undefined };
+  const configuresItself = plan === undefined;
+  const options = { announceOnUp: true, pointToPoint, configuresItself, withoutIpv4: made.withoutIpv4 ?? false };
   using end = openPod({ netns, ifName, index: made.link.index }, plan?.families ?? [], options);
   configurePod(end, plan, options);
   made.settle?.();

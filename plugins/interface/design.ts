@@ -88,6 +88,8 @@ export interface Made {
   /** The node's end, which stands first in the answer. */
   readonly hostEnd?: Interface;
   readonly pciId?: string | undefined;
+  /** It is of a kind that IPv4 has nothing to do with, such as CAN. */
+  readonly withoutIpv4?: boolean;
   /** Prepares the node for the pod's addresses. */
   serve?(plan: AddressPlan): void;
   /** The last thing before the answer: whatever the kernel needs to be asked so that packets pass at once. */

@@ -23,6 +23,7 @@ export interface PodOptions {
   readonly pointToPoint?: boolean;
   /** The pod has no address of ours and may get one by a router's advertisement. */
   readonly configuresItself?: boolean;
+  readonly withoutIpv4?: boolean;
 }
 
 /** The pod's interface. */
@@ -78,7 +79,7 @@ export function configurePod(
   const { ips = [], routes = [] } = plan ?? {};
   const steps = [
     ...ips.map((ip) => addressStep(end, ip, conf)),
-    ...(conf.announceOnUp ? [{ request: setLinkRequest(end.index, { ipv4: IPV4_CONF }) }] : []),
+    ...(conf.announceOnUp && !conf.withoutIpv4 ? [{ request: setLinkRequest(end.index, { ipv4: IPV4_CONF }) }] : []),
     upStep(end, conf),
     ...(conf.pointToPoint ? gatewayRoutes(ips, end.index).map(routeStep) : []),
     ...kernelRoutes(routes, ips, end.index).map(routeStep),
@@ -106,10 +107,10 @@ function addressStep({ index, ifName }: PodEnd, { address }: IpConfig, conf: Pod
  */
 function upStep(
   { index }: PodEnd,
-  { disableContainerInterface: down }: Pick<PodOptions, "disableContainerInterface">,
+  { disableContainerInterface: down, withoutIpv4 }: Pick<PodOptions, "disableContainerInterface" | "withoutIpv4">,
 ): Step {
   return {
-    request: setLinkRequest(index, { up: down ? undefined : true, ipv4: IPV4_CONF }),
+    request: setLinkRequest(index, { up: down ? undefined : true, ipv4: withoutIpv4 ? undefined : IPV4_CONF }),
   };
 }
 
