@@ -49,6 +49,9 @@ function general(text: string): string {
     .replace(/: exit \d+, code (\d+|undefined)[\s\S]*/, (_, code) => `: code ${code}`)
     .replace(/kit\d+(-0123[0-9a-f]*)?/g, "…")
     .replace(/\b[0-9a-f]{6,}\b|\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b/g, "…")
+    .replace(/^killed after \d+ % of its time/, "killed in the middle")
+    .replace(/^result of 0\.[34]\.\d/, "result of 0.3.0, 0.3.1, 0.4.0")
+    .replace(/^result of 0\.[12]\.0/, "result of 0.1.0, 0.2.0")
     .replace(/\s+/g, " ");
 }
 
@@ -61,7 +64,7 @@ function rowsOf(verdict: string): Row[] {
         const isInput = id === "malformed" && !name.startsWith("nothing");
         const what = isInput
           ? general(message)
-          : `${name}${id === "leaks" || id === "version" || id === "error" ? `: ${general(message)}` : ""}`;
+          : `${general(name)}${id === "leaks" || id === "version" || id === "error" ? `: ${general(message)}` : ""}`;
         const key = `${id} ${isInput ? plugin : ""} ${what}`;
         const row = rows.get(key) ?? {
           id,

@@ -117,6 +117,7 @@ export const malformed: Check = {
         await world.call("DEL", container, world.conf(container));
         container = await world.container();
       }
+      await world.call("DEL", container, world.conf(container));
       await world.forget();
       const name = "nothing is left of any of them";
       await trial.leavesNothing(world, before, { name, level: "should", section: "del" });

@@ -52,7 +52,8 @@ async function judgeChain(trial: Trial, world: World, names: readonly string[], 
   // What every plugin of such a chain has known for years; what each does with newer ones is another check.
   const version: Version = atLeast(world.version, "1.0.0") ? "1.0.0" : "0.4.0";
   const when = withoutNetns ? "with the namespace gone" : "";
-  const first = await world.container();
+  const [first, container] = await world.containers(2);
+  if (first === undefined || container === undefined) throw new Error("two containers were asked for");
   await delChain(
     trial,
     world,
@@ -62,7 +63,6 @@ async function judgeChain(trial: Trial, world: World, names: readonly string[], 
     "",
   );
   const before = await world.snapshot();
-  const container = await world.container();
   const result = await addChain(trial, world, container, linksOf(world, container, names, version));
   if (withoutNetns) await world.sandbox.sh(`ip netns del ${container.netnsName}`);
   else await checkChain(trial, world, container, result);

@@ -162,6 +162,14 @@ t.test("our plugins keep to the specification", async (t) => {
     t.ok(judged.includes(name), `${name} was judged`);
 });
 
+if (LONG) {
+  t.test("our plugins keep to the specification by way of the agent", async (t) => {
+    const daemon = `PODWIRE_REHEARSE=0 ${BIN}/podwire-agent --controller=127.0.0.1:1 --health-listen=`;
+    const report = await judge(BIN, { daemon, ready: "/run/podwire/cni.sock" });
+    t.strictSame(told(report), []);
+  });
+}
+
 t.test("cnictl conformance: exit codes, JSON and JUnit", async (t) => {
   const bin = spoiled(t, "[ $CNI_COMMAND = VERSION ] && { echo no; exit 0; }");
   const cnictl = (...words: string[]) => run([`${BIN}/cnictl`, "conformance", ...words]);
