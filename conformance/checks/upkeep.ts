@@ -41,8 +41,9 @@ async function succeeds(trial: Trial, world: World, name: string, conf: Conf): P
 
 async function judgeList(trial: Trial, world: World, how: string, keys: readonly string[]): Promise<void> {
   await trial.warm(world);
-  const [kept, stale] = [await trial.attach(world, await world.container()), await world.container()];
+  const kept = await trial.attach(world, await world.container());
   const before = await world.calm(kept.container);
+  const stale = await world.container();
   await trial.attach(world, stale);
   await removeNetns(world, stale);
   await succeeds(trial, world, `GC with a list under ${how}`, gcConf(world, keys, [kept]));
