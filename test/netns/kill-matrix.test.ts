@@ -24,11 +24,12 @@ async function killAll<P extends Point>(
   t: Test,
   matrix: { points(verb: Verb): Promise<readonly P[]>; kill(verb: Verb, point: P, cleanup: Cleanup): Promise<Killed> },
   cleanups: readonly Cleanup[],
+  most = MOST,
 ): Promise<void> {
   for (const verb of ["ADD", "DEL"] as const) {
     const points = await matrix.points(verb);
     const killed: Killed[] = [];
-    const chosen = thinned(points, MOST, turn);
+    const chosen = thinned(points, most, turn);
     const others = points.filter((point) => !chosen.includes(point));
     for (const [i, point] of [...chosen, ...others].entries()) {
       // Two calls do not make the same system calls: the others' turn comes only when none of the chosen was made.
@@ -61,3 +62,17 @@ t.test(`the agent killed at system calls: DEL or GC leaves nothing (turn ${turn}
   const matrix = await AgentKillMatrix.prepare(await startNode(t));
   await killAll(t, matrix, CLEANUPS);
 });
+
+for (const [type, cleanups, keys, inShort] of [
+  ["ptp", ["DEL", "GC"], {}, true],
+  ["macvlan", ["DEL"], { master: "eth0" }, false],
+  ["tap", ["DEL"], {}, false],
+] as const) {
+  if (!inShort && !LONG) continue;
+  t.test(`${type} killed at system calls: ${cleanups.join(" or ")} leaves nothing (turn ${turn})`, async (t) => {
+    const node = await startNode(t);
+    await node.sh("ip link add eth0 type veth peer name wire; ip link set eth0 up; ip link set wire up");
+    const matrix = await KillMatrix.prepare(node, { ...STANDALONE, keys: { type, ...keys } });
+    await killAll(t, matrix, cleanups, LONG ? MOST : 3);
+  });
+}
