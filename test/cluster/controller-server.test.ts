@@ -11,11 +11,12 @@ import type { ListNodesResponse__Output } from "../../proto/gen/podwire/v1/ListN
 import type { ListPodsResponse__Output } from "../../proto/gen/podwire/v1/ListPodsResponse.ts";
 import type { NodesClient } from "../../proto/gen/podwire/v1/Nodes.ts";
 import { loadProto } from "../../proto/load.ts";
+import { BIN } from "../netns/harness/node.ts";
 
 const { Nodes, Admin } = loadProto();
 const folder = mkdtempSync(join(tmpdir(), "podwire-controller-"));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-const MAIN = new URL("../../controller/main.ts", import.meta.url).pathname;
+const CONTROLLER = `${BIN}/podwire-controller`;
 
 t.test("kill -9 of the controller: the leases and epochs are the same after a restart", async (t) => {
   const flags = ["--data-dir", join(folder, "crash")];
@@ -276,7 +277,7 @@ class Node {
 
 function spawnController(flags: readonly string[]): ChildProcess {
   const listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
-  return spawn(process.execPath, ["--import=tsx", MAIN, ...listen, ...flags], { stdio: ["ignore", "pipe", "pipe"] });
+  return spawn(CONTROLLER, [...listen, ...flags], { stdio: ["ignore", "pipe", "pipe"] });
 }
 
 async function start(flags: readonly string[]) {

@@ -5,16 +5,17 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
+import { BIN } from "../netns/harness/node.ts";
 import { createAuthority } from "./harness/certificates.ts";
 
-const MAIN = new URL("../../controller/main.ts", import.meta.url).pathname;
+const CONTROLLER = `${BIN}/podwire-controller`;
 const folder = mkdtempSync(join(tmpdir(), "podwire-start-"));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs a controller that is not meant to live; ended by SIGTERM once its output matches. */
 async function run(flags: readonly string[], until?: RegExp) {
   const listen = ["--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--store=memory"];
-  const child = spawn(process.execPath, ["--import=tsx", MAIN, ...listen, ...flags]);
+  const child = spawn(CONTROLLER, [...listen, ...flags]);
   t.teardown(() => child.kill("SIGKILL"));
   let [stdout, stderr] = ["", ""];
   child.stderr.on("data", (chunk: Buffer) => {
@@ -76,10 +77,7 @@ t.test("a wrong CIDR ends it with 1 and a sentence with the value", async (t) =>
 
 t.test("a store that another process has open ends it with 1 and a sentence", async (t) => {
   const flags = ["--store=embedded", `--data-dir=${join(folder, "store")}`];
-  const first = spawn(process.execPath, [
-    ...["--import=tsx", MAIN, "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0"],
-    ...flags,
-  ]);
+  const first = spawn(CONTROLLER, ["--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", ...flags]);
   t.teardown(() => first.kill("SIGKILL"));
   for await (const chunk of first.stdout) if (String(chunk).includes("listening")) break;
   t.match(await refused(t, flags), /store is in use by another controller.*--data-dir/);
