@@ -87,16 +87,16 @@ export class Passes {
     const plan = this.#planFor(state, underlay);
     const failures: string[] = [];
     const { rt, switches, keys: secrets } = this.#options;
+    // A peer that was removed is cut before the kernel's routes are read, which takes long where there are thousands. A
+    // guard that comes or goes does so with its device.
+    const cutFirst = this.#rules.writesKeysOnly(plan.rulesets);
+    if (cutFirst) this.#applyRules(plan, failures);
     const changes = await applyOverlay(rt, plan.desired, { secrets, switches }).catch((error: unknown) => {
       if (!(error instanceof ReconcileError)) throw error;
       failures.push(...error.failures.map(describeFailure));
       return error.changes;
     });
-    try {
-      this.#rules.apply(plan.rulesets);
-    } catch (error) {
-      failures.push(`nftables: ${error instanceof Error ? error.message : String(error)}`);
-    }
+    if (!cutFirst) this.#applyRules(plan, failures);
     const { input, desired } = plan;
     this.#sysctls.follow([...desired.links.flatMap((link) => link.sysctls), ...desired.sysctls].map(({ key }) => key));
     return {
@@ -110,6 +110,14 @@ export class Passes {
       mtus: plan.mtus,
       programmed: { input, desired },
     };
+  }
+
+  #applyRules({ rulesets }: Plan, failures: string[]): void {
+    try {
+      this.#rules.apply(rulesets);
+    } catch (error) {
+      failures.push(`nftables: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
 
   /** What there is to say when not even the underlay is known; the kernel is left as it is. */

@@ -1,5 +1,5 @@
 import t from "tap";
-import { difference, listingOf } from "../firewall/ruleset.ts";
+import { difference, listingOf, sameButForKeys } from "../firewall/ruleset.ts";
 import { parseNetworks, parseUnderlay, type UncheckedNetwork } from "../overlay/parse-network.ts";
 import { parseLeases, parsePeers } from "../overlay/parse-peers.ts";
 import { nodeRulesets } from "./node-rules.ts";
@@ -39,4 +39,11 @@ t.test("what is no longer needed is taken away", async (t) => {
   for (const name of ["overlay_own4", "tunnel_ports", "tunnel_peers4"]) {
     t.match(text, `delete set inet podwire ${name}\n`);
   }
+});
+
+t.test("one peer more or less changes keys alone, a tunnel or a family more does not", async (t) => {
+  const now = rulesetsOf(FLOW);
+  t.ok(sameButForKeys(now, rulesetsOf(FLOW, { peer: "192.0.2.3" })));
+  t.notOk(sameButForKeys(now, rulesetsOf({ type: "vxlan", mode: "static" })));
+  t.notOk(sameButForKeys(now, rulesetsOf(FLOW, { peer: "2001:db8::2" })));
 });

@@ -2,7 +2,7 @@ import { wireOf } from "../backends/backend.ts";
 import type { InnerFormat, TunnelProtocol } from "../backends/facts.ts";
 import { EMPTY_LISTING, type Listing, listsTable, parseListing } from "../firewall/listing.ts";
 import { overlayMasquerade, tunnelGuard } from "../firewall/node-rules.ts";
-import { difference, listingOf, type Ruleset } from "../firewall/ruleset.ts";
+import { difference, listingOf, type Ruleset, sameButForKeys } from "../firewall/ruleset.ts";
 import { nftGeneration } from "../kernel/nftables/generation.ts";
 import { type Nft, openNft } from "../kernel/nftables/nft.ts";
 import { type Address, familyOf } from "../net/address.ts";
@@ -94,6 +94,13 @@ export function applyRulesets(rulesets: readonly Ruleset[]): void {
  */
 export class RulesetKeeper {
   #known: { readonly rulesets: readonly Ruleset[]; readonly generation: number } | undefined;
+
+  /** Whether to apply them is known to write elements of sets, and nothing else. @throws NetlinkError */
+  writesKeysOnly(rulesets: readonly Ruleset[]): boolean {
+    const known = this.#known;
+    if (known === undefined || known.generation !== nftGeneration()) return false;
+    return sameButForKeys(known.rulesets, rulesets);
+  }
 
   /** @throws NftError, NetlinkError */
   apply(rulesets: readonly Ruleset[]): void {

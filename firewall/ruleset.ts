@@ -64,6 +64,15 @@ export function difference({ prefix, sets, chains }: Ruleset, listing: Listing):
   return lines.length === 0 ? "" : transaction(`add table inet ${TABLE}`, lines);
 }
 
+/** Whether they have the same sets and chains, and differ in keys at most. */
+export function sameButForKeys(one: readonly Ruleset[], other: readonly Ruleset[]): boolean {
+  return frame(one) === frame(other);
+}
+
+function frame(rulesets: readonly Ruleset[]): string {
+  return JSON.stringify(rulesets, (name, value: unknown) => (name === "keys" ? undefined : value));
+}
+
 /** What is listed where these rulesets, and no more, were written. */
 export function listingOf(rulesets: readonly Ruleset[]): Listing {
   const sets = rulesets.flatMap((ruleset) => ruleset.sets).map(listedSet);
