@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { openNetlinkMonitor } from "../../kernel/netlink/monitor.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../kernel/netlink/socket.ts";
 import { inNetns } from "../../kernel/netns.ts";
@@ -15,6 +16,8 @@ const AGENTS = 3;
 const GROUP = 7;
 /** NFT_MSG_DELSETELEM, <linux/netfilter/nf_tables.h> */
 const DELETED_ELEMENT = 14;
+/** Between removals: an agent rests for twice as long as its last pass took, and the next removal would count that. */
+const PAUSE_MS = 1000;
 /** So long that only news from the controller makes an agent look. */
 const NO_RESYNC = "--resync-interval=3600";
 
@@ -99,6 +102,7 @@ export async function measureCut(stage: Stage, peers: number, removals: number):
   const deletions = cluster.nodes.map((node) => new Deletions(stage, node));
   const [commits, firsts, lasts]: number[][] = [[], [], []];
   for (const { subnet, addresses } of joined.slice(0, removals)) {
+    await sleep(PAUSE_MS);
     const bytes = addresses.map((address) => addressToBytes(parseAddress(address)));
     const start = now();
     await admin.releaseSubnet({ network: "default", subnet, force: true });
