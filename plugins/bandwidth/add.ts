@@ -88,9 +88,8 @@ function explain(error: NetlinkError, host: Link): CniError {
     const [, option] = lacking;
     return new CniError(Code.lackingKernel, `this kernel lacks ${option}: ${error.message}`, { cause: error });
   }
-  const text =
-    error.code === "EEXIST"
-      ? `${host.name} has a queueing discipline of somebody else (tc qdisc show dev ${host.name}); remove it, or this plugin`
-      : `shaping ${host.name} is refused by the kernel: ${error.message}`;
-  return new CniError(Code.invalidConfig, text, { cause: error });
+  const text = `shaping ${host.name} is refused by the kernel: ${error.message}`;
+  const taken = error.code === "EEXIST" && error.request.startsWith("RTM_NEWQDISC");
+  const hint = taken ? `; somebody else's queueing discipline hangs there: remove it, or this plugin` : "";
+  return new CniError(Code.invalidConfig, `${text}${hint}`, { cause: error });
 }

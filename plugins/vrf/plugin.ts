@@ -87,14 +87,14 @@ async function check({ conf: netConf, attachment }: CheckRequest): Promise<void>
   differences.refuse(attachment);
 }
 
-async function del({ conf, attachment }: DelRequest): Promise<void> {
+async function del({ conf, attachment, log }: DelRequest): Promise<void> {
   const { vrfname } = conf.raw;
   if (typeof vrfname !== "string" || interfaceNameProblem(vrfname) !== undefined) return; // no ADD has come far with it
   using netns = findPodNetns(attachment);
   if (netns === undefined) return;
   using rt = openRoute(netns);
   using _lock = lockDescriptor(netns.fd, netns.path);
-  release(rt, attachment.ifName, vrfname);
+  release(rt, attachment.ifName, vrfname, log);
 }
 
 /** @throws CniError 7 for the configuration, 50 when the kernel has no VRFs */

@@ -253,7 +253,7 @@ t.test("wrong limits are refused; what hangs there already, too, and nothing is 
 
   await node.sh(`tc qdisc add dev ${pod.host} root handle 5: htb; tc qdisc add dev ${pod.host} clsact`);
   const foreign = await traffic(node, pod.host);
-  t.match((await add(LIMITS)).json, { code: 7, msg: /has a queueing discipline of somebody else/ });
+  t.match((await add(LIMITS)).json, { code: 7, msg: /somebody else's queueing discipline hangs there/ });
   t.equal(await traffic(node, pod.host), foreign);
   const { interfaces } = result(await add({ egressRate: 8_000_000, egressBurst: 80_000 }));
   t.equal(interfaces.length, 4, "a clsact qdisc will do for what the pod sends");

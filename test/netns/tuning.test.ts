@@ -136,9 +136,9 @@ t.test("S1: only sysctls below net that the allowlist names, and nothing is done
   const { pod, prevResult } = await bridged(node);
   const add = (keys: object) => node.cni("ADD", pod, { ...TUNING, mtu: 1400, ...keys, prevResult });
   const foreign = [
-    "kernel.core_pattern",
-    "net...kernel.core_pattern",
-    "net/../kernel/core_pattern",
+    "kernel.ostype",
+    "net...kernel.ostype",
+    "net/../kernel/ostype",
     "/net/core/somaxconn",
     "net",
     "net.",
@@ -146,7 +146,8 @@ t.test("S1: only sysctls below net that the allowlist names, and nothing is done
     "../../etc/passwd",
     "",
   ];
-  for (const key of foreign) t.match((await add({ sysctl: { [key]: "1" } })).json, { code: 7, msg: /^sysctl\./ }, key);
+  for (const key of foreign)
+    t.match((await add({ sysctl: { [key]: "1" } })).json, { code: 7, msg: /^sysctl\..* only keys such as/ }, key);
   t.match((await add({ sysctl: { "net.no.such.key": "1" } })).json, { code: 7, msg: /no \/proc\/sys\/net\/no/ });
   t.match((await add({ sysctl: { "net.ipv4.ip_forward": "x" } })).json, { code: 7, msg: /refused by the kernel/ });
   t.match((await add({ sysctl: { "net.core.somaxconn": "1", "net/core/somaxconn": "2" } })).json, {

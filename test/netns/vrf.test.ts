@@ -100,15 +100,33 @@ t.test(
     await pod.runOk(["ip", "link", "del", "net1"]);
     t.equal((await call(node, "DEL", pod, {}, "net1")).stdout, "", "the interface went first");
     t.notMatch(await show("link"), /blue/);
+  },
+);
 
+t.test(
+  "every version of the specification that can chain it, and S15: a foreign VRF stays",
+  needs("vrf"),
+  async (t) => {
+    const node = await startNode(t);
+    const pod = await node.pod("pod");
+    const first = await joinNetwork(node, pod, "eth0", 22);
+    const show = (words: string) => pod.runOk(["sh", "-c", `ip ${words}`]);
+    const routing = async () =>
+      (await show("-4 route; ip -6 route; ip -br address show eth0"))
+        .replace(/.*fe80::.*dev.*\n/g, "")
+        .replace(/fe80\S+/g, "");
+    const before = await routing();
     for (const cniVersion of VERSIONS.filter((version) => version >= "0.3.1")) {
-      const ips = first.ips.map((ip) => ({ version: ip.address.includes(":") ? "6" : "4", ...ip }));
+      const ips = first.ips.map((ip) =>
+        cniVersion < "1.0.0" ? { version: ip.address.includes(":") ? "6" : "4", ...ip } : ip,
+      );
       const conf = { cniVersion, vrfname: "green", table: 77, prevResult: { interfaces: first.interfaces, ips } };
       const called = await call(node, "ADD", pod, conf);
       t.match(called.json, { cniVersion, ips: [{}, {}] }, called.stdout);
       t.match(await show("-d link show green"), /vrf table 77/);
       t.equal((await call(node, "DEL", pod, conf)).stdout, "");
       t.notMatch(await show("link"), /green/);
+      t.equal(await routing(), before, "addresses and routes are back");
     }
     await pod.runOk(["ip", "link", "add", "blue", "type", "vrf", "table", "9"]);
     result(await call(node, "ADD", pod, { prevResult: first }));
