@@ -30,6 +30,8 @@ export async function makeStand(side: Side, node: Node, bin: string, pods: numbe
 /** What a runtime has written down: a plugin's configuration, and how the pod's interface is called. */
 export interface Network {
   readonly conf: { readonly type: string; readonly name: string } & Record<string, unknown>;
+  /** `eth0` when absent. */
+  readonly ifName?: string;
 }
 
 /** The network that most rows are about: bridge with host-local. */
@@ -71,7 +73,7 @@ export function callOf({ stand, network, pod }: Attachment, verb: Verb, prevResu
       CNI_COMMAND: verb,
       CNI_CONTAINERID: pod,
       CNI_NETNS: `/run/netns/${pod}`,
-      CNI_IFNAME: "eth0",
+      CNI_IFNAME: network.ifName ?? "eth0",
       CNI_PATH: stand.bin,
     },
   };

@@ -116,11 +116,13 @@ function flatten(value: unknown, path = ""): string[][] {
   return Object.entries(value).flatMap(([key, each]) => flatten(each, path === "" ? key : `${path}, ${key}`));
 }
 
-function shown(value: number | null): string {
+/** A number of a table's cell. */
+export function shown(value: number | null): string {
   return value === null ? "–" : String(value);
 }
 
-function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table in Markdown. */
+export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
