@@ -20,9 +20,12 @@ export interface CallOptions {
 /** Executes plugins as libcni does: chain order, prevResult, cached results, reverse order on DEL. */
 export class Runtime {
   readonly #node: Node;
+  readonly #bin: string;
 
-  constructor(node: Node) {
+  /** @param bin the folder of plugins that comes first */
+  constructor(node: Node, bin = BIN) {
     this.#node = node;
+    this.#bin = bin;
   }
 
   /** One execution of one plugin. */
@@ -30,12 +33,12 @@ export class Runtime {
     const type = "type" in conf ? String(conf.type) : "";
     const attachment =
       pod === undefined ? {} : { CNI_CONTAINERID: pod.containerId, CNI_NETNS: pod.netns, CNI_IFNAME: "eth0" };
-    const finished = await this.#node.run([`${BIN}/${type}`], {
+    const finished = await this.#node.run([`${this.#bin}/${type}`], {
       input: JSON.stringify(conf),
       env: {
         PATH: process.env.PATH ?? "",
         CNI_COMMAND: verb,
-        CNI_PATH: [BIN, "/usr/lib/cni"].join(delimiter),
+        CNI_PATH: [this.#bin, "/usr/lib/cni"].join(delimiter),
         ...attachment,
         ...env,
       },
