@@ -94,7 +94,7 @@ async function startVictim(t: Test): Promise<Victim> {
 }
 
 const BELONGS =
-  /^(\/run\/podwire\/(networks\/[A-Za-z0-9][A-Za-z0-9_.-]*\.json|nft\.lock|rehearsal\/.*)|\/var\/lib\/podwire\/calls|\/var\/lib\/podwire\/agent\/(state\.(json|behind)|node-id|lock|wireguard-(key|psk))|\/etc\/cni\/net\.d\/10-podwire\.conflist)$/;
+  /^(\/run\/podwire\/(networks\/[A-Za-z0-9][A-Za-z0-9_.-]*\.json|nft\.lock|dhcp\.keeper|rehearsal\/.*)|\/var\/lib\/podwire\/calls|\/var\/lib\/podwire\/agent\/(state\.(json|behind)|node-id|lock|wireguard-(key|psk))|\/etc\/cni\/net\.d\/10-podwire\.conflist)$/;
 
 async function staysSane(t: Test, victim: Victim, what: string): Promise<void> {
   const outside = (await victim.routes()).filter((dst) => !CIDRS.some((cidr) => contains(parseNetwork(cidr), dst)));

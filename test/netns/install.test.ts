@@ -52,13 +52,13 @@ t.test("S15: install replaces another's plugin and uninstall gives it back, and 
   mkdirSync(bin, { recursive: true });
   writeFileSync(join(bin, "bridge"), "#!/bin/sh\necho theirs\n");
   copyFileSync("/usr/bin/true", join(bin, "loopback")); // a binary, as the reference plugins are
-  writeFileSync(join(bin, "ipvlan"), "theirs too");
+  writeFileSync(join(bin, "whereabouts"), "theirs too");
   install("--prefix", prefix);
-  t.strictSame(readdirSync(bin).sort(), [".podwire", ...PLUGIN_NAMES, "ipvlan"].sort());
+  t.strictSame(readdirSync(bin).sort(), [".podwire", ...PLUGIN_NAMES, "whereabouts"].sort());
   t.match(version(join(bin, "bridge")), { supportedVersions: ["0.1.0"] });
   install("--prefix", prefix); // twice is an upgrade
   install("--uninstall", "--prefix", prefix);
-  t.strictSame(readdirSync(bin).sort(), ["bridge", "ipvlan", "loopback"]);
+  t.strictSame(readdirSync(bin).sort(), ["bridge", "loopback", "whereabouts"]);
   t.equal(readFileSync(join(bin, "bridge"), "utf8"), "#!/bin/sh\necho theirs\n");
   t.ok(readFileSync(join(bin, "loopback")).equals(readFileSync("/usr/bin/true")));
   t.strictSame(readdirSync(join(prefix, "opt")), [
