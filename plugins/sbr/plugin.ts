@@ -14,7 +14,7 @@ import { ownIps } from "../chained/result.ts";
 import { findPodNetns, openPodNetns } from "../pod-netns.ts";
 import { check } from "./check.ts";
 import { decodeSbrConf } from "./conf.ts";
-import { addRules, listOwnRules, moveRoutes, type Undos } from "./tables.ts";
+import { addRules, listOwnRules, moveRoutes, moveRoutesBack, type Undos } from "./tables.ts";
 
 /**
  * Source based routing: what is sent from an address of the interface goes by the interface's own routes. All that it makes is
@@ -69,7 +69,7 @@ function takeBack(undos: Undos, log: StatusRequest["log"]): void {
 
 /**
  * Removes the rules of the attachment: those of addresses that the interface has or had, and those of addresses that no interface
- * has any more. Routes go with the interface.
+ * has any more. Routes that ADD moved are put back, unless they are gone with the interface.
  */
 async function del({ conf, attachment }: DelRequest): Promise<void> {
   using netns = findPodNetns(attachment);
@@ -84,9 +84,13 @@ async function del({ conf, attachment }: DelRequest): Promise<void> {
     prefixAddress(address),
   );
   const present = new Set<Address>(all.map(({ address }) => prefixAddress(address)));
-  for (const { source, ...rule } of rules) {
-    if (own.includes(source) || !present.has(source)) deleteRule(rt, rule, { missingOk: true });
+  const ended = rules.filter(({ source }) => own.includes(source) || !present.has(source));
+  using _lock = lockDescriptor(netns.fd, netns.path);
+  if (link !== undefined && conf.raw.table === undefined) {
+    const tables = ended.filter(({ source }) => own.includes(source)).flatMap(({ table }) => table ?? []);
+    moveRoutesBack(rt, link.index, new Set(tables));
   }
+  for (const { source: _source, ...rule } of ended) deleteRule(rt, rule, { missingOk: true });
 }
 
 /** @throws CniError 7 */

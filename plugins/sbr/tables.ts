@@ -1,5 +1,6 @@
 import type { IpConfig } from "../../cni/result.ts";
 import { ROUTE_PROTOCOL } from "../../kernel/mark.ts";
+import { NetlinkError } from "../../kernel/netlink/error.ts";
 import {
   deleteRoute,
   type ListedRoute,
@@ -62,11 +63,37 @@ export function moveRoutes(rt: RouteSocket, dev: number, ips: readonly IpConfig[
     undos.push(() => forgetTable(rt, table));
     for (const route of routesOf(ip, ips, routes).toReversed()) prependRoute(rt, { ...route, table });
     const gateway = defaultGateway(rt, ip, table, conf);
-    if (gateway !== undefined) replaceRoute(rt, { dst: DEFAULT_ROUTE[familyOf(gateway)], via: gateway, dev, table });
+    if (gateway !== undefined) replaceRoute(rt, ownDefault(gateway, dev, table));
     addRules(rt, [ip], table, undos);
   }
   const staying = conf.addSourceHints ? addHints(rt, dev, ips, undos) : [];
   for (const route of routes) if (leavesMain(route, staying)) moveOut(rt, route, undos);
+}
+
+/** Marked, because the main table never had it. */
+function ownDefault(via: Address, dev: number, table: number): Route {
+  return { dst: DEFAULT_ROUTE[familyOf(via)], via, dev, table, protocol: ROUTE_PROTOCOL };
+}
+
+/**
+ * Puts the interface's routes that ADD moved to the tables back, and empties them. What the main table has again stays, and what
+ * the kernel takes no more, because a gateway is out of reach by now, is left out.
+ */
+export function moveRoutesBack(rt: RouteSocket, dev: number, tables: ReadonlySet<number>): void {
+  const key = ({ dst, via, metric }: Route) => `${dst} ${via} ${metric}`;
+  const present = new Set(interfaceRoutes(rt, dev).map(key));
+  const routes = [...tables].flatMap((table) => interfaceRoutes(rt, dev, { table })).toReversed();
+  const subnetsFirst = routes.toSorted((a, b) => Number(a.via !== undefined) - Number(b.via !== undefined));
+  for (const route of subnetsFirst) {
+    if (route.protocol === ROUTE_PROTOCOL || present.has(key(route))) continue;
+    present.add(key(route)); // several tables may have it
+    try {
+      prependRoute(rt, { ...route, table: Table.main });
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+    }
+  }
+  for (const route of routes) deleteRoute(rt, route, { missingOk: true });
 }
 
 /** Tables with a route in them or a rule that leads there. */

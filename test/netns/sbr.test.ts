@@ -94,6 +94,16 @@ main:default via fd00:22::1 dev eth0 metric 1024
   t.match(before, /^main:default via 10\.23/m, "which was so before");
 });
 
+t.test("DEL puts the interface's routes back where they were", async (t) => {
+  const node = await startNode(t);
+  const { pod, prevResult } = await twoLegged(node);
+  const before = await routing(pod);
+  result(await call(node, "ADD", pod, { prevResult }));
+  t.not(await routing(pod), before);
+  t.equal((await call(node, "DEL", pod, {})).stdout, "");
+  t.equal(await routing(pod), before);
+});
+
 t.test("table, gateways and addSourceHints", async (t) => {
   const node = await startNode(t);
   const { pod, prevResult } = await twoLegged(node);
