@@ -102,7 +102,7 @@ const SPOILED: readonly [what: string, script: string, check: string, name: RegE
   ],
   [
     "gives everybody the same address",
-    "[ $CNI_COMMAND = ADD ] && rm -f /var/lib/cni/networks/kit-net/*",
+    '[ $CNI_COMMAND = ADD ] && { cat >/dev/null; echo \'{"cniVersion":"1.0.0","ips":[{"address":"10.88.0.2/16"}]}\'; exit 0; }',
     "parallel",
     /^unique addresses$/,
     /10\.88\.0\.2/,
